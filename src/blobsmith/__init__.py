@@ -1,0 +1,60 @@
+"""blobsmith: a PyTorch or Kornia function in, a checked MyriadX .blob out.
+
+Everything heavy (numpy, onnx, cv2, torch) loads when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .blob import Blob
+    from .builder import BuildResult, build
+    from .checker import check
+    from .emulator import Emulator
+    from .errors import BlobsmithError
+    from .graph.simplify import simplify
+    from .tensors import Decoding, InputRequest, TensorSpec
+
+_HOMES = {
+    "Blob": "blob",
+    "BlobsmithError": "errors",
+    "BuildResult": "builder",
+    "Decoding": "tensors",
+    "Emulator": "emulator",
+    "InputRequest": "tensors",
+    "TensorSpec": "tensors",
+    "build": "builder",
+    "check": "checker",
+    "simplify": "graph.simplify",
+}
+
+__all__ = [
+    "Blob",
+    "BlobsmithError",
+    "BuildResult",
+    "Decoding",
+    "Emulator",
+    "InputRequest",
+    "TensorSpec",
+    "__version__",
+    "build",
+    "check",
+    "simplify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        import importlib
+
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import BlobError, ModelError, ToolchainError
 from .options import CompileOptions
 
-_PRECISIONS = {"u8": 40, "fp16": 11, "fp32": 10, "i32": 70}
+PRECISIONS = {"u8": 40, "fp16": 11, "fp32": 10, "i32": 70}
 _STATUS = {
     0: "OK", -1: "general error", -2: "not implemented", -3: "network not loaded",
     -4: "parameter mismatch", -5: "not found", -6: "out of bounds", -7: "unexpected",
@@ -138,7 +138,7 @@ class NativeCompiler:
             self._check(status, "read the ONNX")
             self._set_precisions(network, "input", options.inputs)
             self._set_precisions(network, "output", options.outputs)
-            config = _linked(config_items(options))
+            config = linked_config(config_items(options))
             status = lib.ie_core_load_network(
                 self._core, network, b"MYRIAD", byref(config), byref(executable)
             )
@@ -164,7 +164,7 @@ class NativeCompiler:
             )
         setter = getattr(self._lib, f"ie_network_set_{kind}_precision")
         for name, dtype in wanted.items():
-            status = setter(network, name.encode(), c_int(_PRECISIONS[dtype]))
+            status = setter(network, name.encode(), c_int(PRECISIONS[dtype]))
             self._check(status, f"set the precision of the {kind} {name}")
 
     def close(self) -> None:
@@ -174,7 +174,8 @@ class NativeCompiler:
             self._core = c_void_p()
 
 
-def _linked(items: list[tuple[str, str]]) -> _Config:
+def linked_config(items: list[tuple[str, str]]) -> _Config:
+    """The items as the C API's linked list; the returned head keeps the rest alive."""
     node: _Config | None = None
     for name, value in reversed(items):
         following = ctypes.pointer(node) if node is not None else None

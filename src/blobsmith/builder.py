@@ -1,0 +1,375 @@
+"""The only orchestrator of the road: a module, file or name in, a checked blob out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _version, cache
+from .errors import EnvironmentFault, SourceError, UsageError
+from .packaging.atomic import write_all_atomic
+from .packaging.manifest import Manifest, manifest_path
+from .road import OnnxFile, Preprocessing, Request, Result, Step
+from .tensors import Color, InputRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .blob import Blob
+    from .model import Model
+    from .verify import Verification
+
+FORMATS = ("blob", "superblob", "archive")
+ALL_SHAVES = tuple(range(1, 17))
+DEFAULT_SHAVES = 6
+InputsLike = Mapping[str, "InputRequest | Sequence[int]"]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every option of a build that can change its result; the defaults are the command's.
+
+    Attributes:
+        shaves: SHAVEs to compile for; 1 to 16.
+        cmx_slices: CMX slices of 128 KiB; None: as many as shaves.
+        format: "blob", "superblob" (all 16 shave counts) or "archive" (an NN Archive).
+        optimize: rewrite the graph for the chip; False is the plain recipe.
+        verify: run the blob on the emulator against the user's function.
+        check: look for FP16 trouble.
+        fix_fp16: rescale where FP16 would overflow.
+        hardware: use the convolution engine.
+        opset: ONNX opset of the export, at most 15.
+        exporter: "auto", "torchscript" or "dynamo".
+        color: channel order that the function expects of its image inputs: "bgr", "rgb", "gray".
+        output_dtypes: element types of outputs, name and "fp16" or "fp32"; "*" is every output.
+        mean, scale: put into the graph: (frame - mean) / scale, one value or one a channel.
+    """
+
+    shaves: int = DEFAULT_SHAVES
+    cmx_slices: int | None = None
+    format: str = "blob"
+    optimize: bool = True
+    verify: bool = True
+    check: bool = True
+    fix_fp16: bool = False
+    hardware: bool = True
+    opset: int = 12
+    exporter: str = "auto"
+    output_dtypes: tuple[tuple[str, str], ...] = ()
+    color: Color | None = None
+    mean: tuple[float, ...] | None = None
+    scale: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise UsageError(
+                f"there is no format {self.format!r}", remedy=f"give one of {', '.join(FORMATS)}"
+            )
+        if not 1 <= self.shaves <= 16:
+            raise UsageError(f"{self.shaves} shaves cannot be compiled for", remedy="give 1 to 16")
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made.
+
+    Attributes:
+        path: the file written; None if none was asked for.
+        onnx_path: the ONNX it was compiled from, beside it.
+        artifact: the file's bytes.
+        manifest: what stands in FILE.json.
+        blob_bytes: the blob (of a superblob or archive: the one for `options.shaves`).
+        steps: each step with its time and one line of result.
+        verification: None where none was asked for, or from the cache.
+        rewrites: names of the rules applied.
+        warnings: sentences for the user.
+        cached: taken from the cache.
+        result: the worker's whole answer; None from the cache.
+    """
+
+    path: Path | None
+    onnx_path: Path | None
+    artifact: bytes
+    manifest: Manifest
+    blob_bytes: bytes
+    steps: tuple[Step, ...]
+    verification: Verification | None
+    rewrites: tuple[str, ...]
+    warnings: tuple[str, ...]
+    cached: bool = False
+    result: Result | None = None
+
+    @property
+    def blob(self) -> Blob:
+        """The blob, read."""
+        from .blob import Blob
+
+        return Blob.from_bytes(self.blob_bytes)
+
+    @property
+    def stages(self) -> int:
+        """Number of stages of the blob."""
+        return len(self.blob.stages)
+
+
+def build(
+    source: Any,
+    *,
+    inputs: InputsLike | None = None,
+    outputs: Sequence[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    options: Options | None = None,
+    frames: Sequence[Mapping[str, np.ndarray[Any, Any]]] | None = None,
+    use_cache: bool = True,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> BuildResult:
+    """Builds a blob, superblob or archive.
+
+    Args:
+        source: an nn.Module, a zoo name, "file.py:Class", "package.module:Class", an .onnx path,
+            or the bytes of an .onnx file and its name.
+        inputs: shape (or InputRequest) by input name; may be left out where the source says.
+        outputs: names for the outputs; "output", or "output_0", ... if left out.
+        output: file to write, with FILE.json and FILE.onnx beside it; None: nothing is written.
+        options: all options at once; single ones may be given as keywords, e.g. ``shaves=4``.
+        frames: input sets to verify on (arrays at the blob's boundary); None makes some.
+        use_cache: take a finished build of the same content, and keep this one.
+        executor: where untrusted files meet native code; None: this process's own worker.
+        progress: called with the name of each step that is about to take time.
+
+    Raises:
+        UsageError: an option that does not exist or fit.
+        ModelError: the source, an operator, the opset (see the error tree).
+        ToolchainError: the compiler is missing or damaged.
+        CheckFailed: the blob is not right; nothing is written.
+        EnvironmentFault: disk, memory, time.
+    """
+    options = _options(options, changes)
+    tell = progress or (lambda _: None)
+    requests = {name: _request(name, value) for name, value in (inputs or {}).items()} or None
+    target = Path(output) if output is not None else None
+    _check_target(target)
+    from .myriad.toolchain import toolchain_directory
+
+    loaded = _load(source, requests, outputs, options, tell)
+    keep = use_cache and frames is None
+    entry_key = _key(loaded, requests, outputs, options)
+    if keep and (entry := cache.load(entry_key)) is not None:
+        return _from_cache(entry, target, options)
+    request = Request(
+        source=loaded, toolchain=str(toolchain_directory()),
+        shaves=_shave_counts(options), cmx_slices=options.cmx_slices, hardware=options.hardware,
+        optimize=options.optimize, check=options.check, fix_fp16=options.fix_fp16,
+        verify=options.verify, frames=tuple(frames) if frames is not None else None,
+        preprocessing=Preprocessing(options.color, options.mean, options.scale),
+        output_dtypes=options.output_dtypes,
+    )  # fmt: skip
+    request = _with_reference(request, tell)
+    result = _run(request, executor, tell)
+    artifact = _package(result, options, _origin(loaded))
+    blob_bytes = result.blobs[options.shaves]
+    manifest = Manifest.describing(
+        artifact, kind=options.format,  # type: ignore[arg-type]
+        shaves=ALL_SHAVES if options.format == "superblob" else (options.shaves,),
+        origin=_origin(loaded), inputs=result.model.inputs, outputs=result.model.outputs,
+        onnx_path=None, onnx_sha256=result.model.sha256, options=asdict(options),
+        versions={"blobsmith": _version.__version__, "toolchain": _toolchain_identity()},
+        steps=tuple(step.to_dict() for step in result.steps),
+    )  # fmt: skip
+    if keep:
+        cache.store(entry_key, cache.Entry(artifact, manifest, result.model.onnx_bytes))
+    path, onnx_path, manifest = _write(target, artifact, manifest, result.model.onnx_bytes)
+    return BuildResult(
+        path=path, onnx_path=onnx_path, artifact=artifact, manifest=manifest,
+        blob_bytes=blob_bytes, steps=result.steps, verification=result.verification,
+        rewrites=result.rewrites, warnings=result.warnings, result=result,
+    )  # fmt: skip
+
+
+def _options(options: Options | None, changes: Mapping[str, Any]) -> Options:
+    known = set(Options.__dataclass_fields__)
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise UsageError(
+            f"build has no option {unknown[0]!r}", remedy=f"it has {', '.join(sorted(known))}"
+        )
+    made = replace(options or Options(), **changes)
+    return replace(made, mean=_values(made.mean), scale=_values(made.scale))
+
+
+def _values(value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    return (float(value),) if isinstance(value, (int, float)) else tuple(map(float, value))
+
+
+def _request(name: str, value: InputRequest | Sequence[int]) -> InputRequest:
+    if isinstance(value, InputRequest):
+        return value
+    try:
+        shape = tuple(int(size) for size in value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"the shape of {name!r} is not a sequence of numbers", remedy="e.g. (1, 3, 300, 300)"
+        ) from None
+    return InputRequest(shape=shape)
+
+
+def _check_target(target: Path | None) -> None:
+    if target is not None and not target.parent.is_dir():
+        raise EnvironmentFault(
+            "the output's folder does not exist", where=str(target.parent), remedy="create it"
+        )
+
+
+def _load(
+    source: Any,
+    requests: Mapping[str, InputRequest] | None,
+    outputs: Sequence[str] | None,
+    options: Options,
+    tell: Progress,
+) -> Model | OnnxFile:
+    """An .onnx file is only read here; modules are exported in this process."""
+    if isinstance(source, (str, os.PathLike)) and str(source).lower().endswith(".onnx"):
+        source = (_read(Path(source)), Path(source).name)
+    if isinstance(source, tuple):
+        data, name = source
+        return OnnxFile(data, name, requests, tuple(outputs) if outputs else None)
+    tell("export")
+    from . import sources
+
+    return sources.load(
+        source, inputs=requests, outputs=outputs, opset=options.opset, exporter=options.exporter
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SourceError("there is no such file", where=str(path)) from None
+    except OSError as error:
+        raise SourceError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _origin(loaded: Model | OnnxFile) -> str:
+    return loaded.name if isinstance(loaded, OnnxFile) else loaded.origin
+
+
+def _toolchain_identity() -> str:
+    from .myriad import release
+
+    return release.IDENTITY
+
+
+def _key(
+    loaded: Model | OnnxFile,
+    requests: Mapping[str, InputRequest] | None,
+    outputs: Sequence[str] | None,
+    options: Options,
+) -> str:
+    if isinstance(loaded, OnnxFile):
+        content = hashlib.sha256(loaded.data).hexdigest()
+        specs: Any = [{k: asdict(v) for k, v in (requests or {}).items()}, list(outputs or ())]
+    else:
+        content = loaded.sha256
+        specs = [spec.to_dict() for spec in (*loaded.inputs, *loaded.outputs)]
+    return cache.key(
+        content, {**asdict(options), "specs": specs, "origin": _origin(loaded)},
+        _toolchain_identity(),
+    )  # fmt: skip
+
+
+def _shave_counts(options: Options) -> tuple[int, ...]:
+    """Which variants are compiled; the wanted one last, since that is the one verified."""
+    if options.format != "superblob":
+        return (options.shaves,)
+    return (*(count for count in ALL_SHAVES if count != options.shaves), options.shaves)
+
+
+def _with_reference(request: Request, tell: Progress) -> Request:
+    """Adds the FP32 outputs of the user's own module, which stays in this process."""
+    model = request.source
+    if isinstance(model, OnnxFile) or not request.verify or model.module is None:
+        return request
+    from .reference import frames_for, module_outputs
+
+    tell("reference")
+    seen = request.preprocessing.apply(model)
+    frames = request.frames or tuple(frames_for(seen.inputs))
+    return replace(request, frames=frames, reference=tuple(module_outputs(seen, frames)))
+
+
+def _run(request: Request, executor: Executor | None, tell: Progress) -> Result:
+    from . import road
+    from .workers import default_executor
+
+    tell("build")
+    pool = executor or default_executor()
+    result: Result = pool.submit(road.run, request).result()
+    return result
+
+
+def _package(result: Result, options: Options, origin: str) -> bytes:
+    if options.format == "blob":
+        return result.blobs[options.shaves]
+    if options.format == "superblob":
+        from .packaging.superblob import make_superblob
+
+        return make_superblob(result.blobs)
+    from .packaging.archive import make_archive
+
+    return make_archive(
+        result.blobs[options.shaves], name=_plain_name(origin),
+        inputs=result.model.inputs, outputs=result.model.outputs,
+    )  # fmt: skip
+
+
+def _plain_name(origin: str) -> str:
+    tail = origin.rsplit(":", 1)[-1].rsplit("/", 1)[-1]
+    return tail.removesuffix(".onnx") or "model"
+
+
+def _write(
+    target: Path | None, artifact: bytes, manifest: Manifest, onnx_bytes: bytes
+) -> tuple[Path | None, Path | None, Manifest]:
+    if target is None:
+        return None, None, manifest
+    onnx_path = target.with_name(target.name + ".onnx")
+    manifest = replace(manifest, onnx_path=onnx_path.name)
+    write_all_atomic(
+        {target: artifact, onnx_path: onnx_bytes, manifest_path(target): manifest.to_bytes()}
+    )
+    return target, onnx_path, manifest
+
+
+def _from_cache(entry: cache.Entry, target: Path | None, options: Options) -> BuildResult:
+    path, onnx_path, manifest = _write(target, entry.artifact, entry.manifest, entry.onnx_bytes)
+    blob_bytes = entry.artifact
+    if options.format == "superblob":
+        from .packaging.superblob import Superblob
+
+        blob_bytes = Superblob.from_bytes(entry.artifact).blob(options.shaves)
+    elif options.format == "archive":
+        from .packaging.archive import read_archive
+
+        blob_bytes = read_archive(entry.artifact).blob(options.shaves)
+    steps = tuple(_step(dict(step)) for step in manifest.steps)
+    applied = next((s.detail.get("applied", ()) for s in steps if s.name == "rewrite"), ())
+    return BuildResult(
+        path=path, onnx_path=onnx_path, artifact=entry.artifact, manifest=manifest,
+        blob_bytes=blob_bytes, steps=steps, verification=None,
+        rewrites=tuple(item["rule"] for item in applied), warnings=(), cached=True,
+    )  # fmt: skip
+
+
+def _step(data: dict[str, Any]) -> Step:
+    return Step(data.pop("name"), data.pop("seconds"), data.pop("summary"), data)

@@ -1,0 +1,225 @@
+"""An Executor over persistent worker processes with limits on time and memory."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import IO, Any, BinaryIO, cast
+
+from ..errors import EnvironmentFault
+from .channel import receive, send
+
+DEFAULT_TIMEOUT = 120.0
+DEFAULT_MEMORY = 4 << 30
+_START = "from blobsmith.workers.child import main; main()"
+
+
+class WorkerFault(EnvironmentFault):
+    """An unexpected exception inside a worker; `detail` holds the worker's traceback."""
+
+    code = "internal"
+    detail = ""
+
+
+class _Worker:
+    """One child process; used by one thread at a time."""
+
+    def __init__(self, memory: int) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        environment = dict(os.environ, PYTHONSAFEPATH="1")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
+        )
+        self._jobs = cast(BinaryIO, self._process.stdin)
+        self._answers = cast(BinaryIO, self._process.stdout)
+        self._timed_out = False
+        self._ready = False
+
+    def call(self, job: tuple[Any, ...], timeout: float) -> Any:
+        timer = threading.Timer(timeout, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            if not self._ready:
+                receive(self._answers, trusted=False)
+                self._ready = True
+            send(self._jobs, job)
+            kind, value = receive(self._answers, trusted=False)
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            self.kill()
+            self._process.wait()
+            raise self._death(error, timeout) from error
+        finally:
+            timer.cancel()
+        if kind == "value":
+            return value
+        if kind == "error":
+            raise value
+        name, text, trace = value
+        fault = WorkerFault(
+            f"{name}: {text}".strip(), remedy="run again with --debug and report the traceback"
+        )
+        fault.detail = trace
+        raise fault
+
+    def _death(self, error: Exception, timeout: float) -> EnvironmentFault:
+        if self._timed_out:
+            return EnvironmentFault(
+                f"a step took longer than {timeout:.0f} s and was stopped",
+                remedy="make the model smaller, or set BLOBSMITH_TIMEOUT (seconds) higher",
+            )
+        if isinstance(error, pickle.UnpicklingError):
+            return EnvironmentFault(str(error), remedy="do not trust the file that was read")
+        code = self._process.returncode
+        self._log.seek(0)
+        lines = self._log.read()[-2000:].decode(errors="replace").strip().splitlines()
+        reason = _signal_name(-code) if code < 0 else f"exit code {code}"
+        return EnvironmentFault(
+            f"a worker process died ({reason})",
+            where=lines[-1] if lines else "",
+            remedy="the file may be damaged or too large; memory is limited by BLOBSMITH_MEMORY "
+            "(bytes)",
+        )
+
+    def _expire(self) -> None:
+        self._timed_out = True
+        self.kill()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._jobs.close()
+        try:
+            self._process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._answers.close()
+        self._log.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+
+class LimitedExecutor(Executor):
+    """Runs importable functions in persistent child processes under limits.
+
+    A child that exceeds its time is killed, one that dies is replaced; the job's future then holds
+    an `EnvironmentFault`. Errors of this package raised in the child come back as they are, other
+    exceptions as `WorkerFault`. Functions must be importable by name; arguments and results are
+    pickled, results only of this package's classes, NumPy arrays and plain values.
+
+    Args:
+        max_workers: number of child processes; they start when first needed.
+        timeout: seconds for one job.
+        memory: address space of a child in bytes; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        max_workers: int = 1,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        memory: int = DEFAULT_MEMORY,
+    ) -> None:
+        self.timeout = timeout
+        self.memory = memory
+        self._max_workers = max_workers
+        self._queue: queue.SimpleQueue[tuple[Future[Any], tuple[Any, ...]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Schedules ``fn(*args, **kwargs)`` in a child process."""
+        job = (fn.__module__, fn.__qualname__, args, kwargs)
+        future: Future[Any] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this executor was shut down")
+            self._queue.put((future, job))
+            if not self._idle.acquire(blocking=False) and len(self._threads) < self._max_workers:
+                thread = threading.Thread(target=self._serve, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+        return future
+
+    def _serve(self) -> None:
+        worker: _Worker | None = None
+        while (item := self._queue.get()) is not None:
+            future, job = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    if worker is None:
+                        worker = _Worker(self.memory)
+                    result = worker.call(job, self.timeout)
+                except BaseException as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+                if worker is not None and not worker.alive:
+                    worker.close()
+                    worker = None
+            self._idle.release()
+        if worker is not None:
+            worker.close()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stops the children; pending jobs are finished, or cancelled if asked."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if cancel_futures:
+                with contextlib.suppress(queue.Empty):
+                    while (item := self._queue.get_nowait()) is not None:
+                        item[0].cancel()
+            for _ in self._threads:
+                self._queue.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@functools.cache
+def default_executor() -> LimitedExecutor:
+    """This process's own executor: one persistent worker with the default limits.
+
+    The limits come from BLOBSMITH_TIMEOUT (seconds) and BLOBSMITH_MEMORY (bytes) where set.
+    """
+    executor = LimitedExecutor(
+        timeout=float(os.environ.get("BLOBSMITH_TIMEOUT", DEFAULT_TIMEOUT)),
+        memory=int(os.environ.get("BLOBSMITH_MEMORY", DEFAULT_MEMORY)),
+    )
+    atexit.register(executor.shutdown)
+    return executor

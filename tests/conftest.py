@@ -1,0 +1,44 @@
+"""Fixtures shared by all rooms: the real compiler, and blobs made with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def toolchain() -> Path:
+    """The installed compiler's directory; `make test` has installed it."""
+    from blobsmith.myriad.toolchain import require
+
+    return require()
+
+
+@pytest.fixture(scope="session")
+def compile_blob(toolchain: Path) -> Callable[..., bytes]:
+    """``compile_blob(proto_or_bytes, shaves=6, hardware=True, inputs="u8"|{name: dtype})``."""
+    from blobsmith.myriad import CompileOptions, compile_onnx
+
+    def compile_(
+        model: object,
+        *,
+        shaves: int = 6,
+        hardware: bool = True,
+        inputs: str | Mapping[str, str] = "u8",
+        outputs: Mapping[str, str] | None = None,
+        extra: tuple[tuple[str, str], ...] = (),
+    ) -> bytes:
+        import onnx
+
+        data = model if isinstance(model, bytes) else model.SerializeToString()  # type: ignore[attr-defined]
+        if isinstance(inputs, str):
+            names = [value.name for value in onnx.load_model_from_string(data).graph.input]
+            inputs = dict.fromkeys(names, inputs)
+        options = CompileOptions(
+            shaves=shaves, hardware=hardware, inputs=inputs, outputs=outputs or {}, extra=extra
+        )
+        return compile_onnx(data, options)
+
+    return compile_

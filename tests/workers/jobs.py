@@ -1,0 +1,58 @@
+"""What the worker tests run in a worker."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+import numpy as np
+
+from blobsmith.errors import OperatorError
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def double(array: np.ndarray) -> np.ndarray:
+    return array * 2
+
+
+def refuse() -> None:
+    raise OperatorError("no such operator", where="node n", remedy="another")
+
+
+def fail() -> None:
+    raise RuntimeError("by accident")
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def allocate(size: int) -> int:
+    return len(bytearray(size))
+
+
+def crash() -> None:
+    ctypes.string_at(0)
+
+
+def chatter() -> str:
+    os.write(1, b"native libraries print here\n")
+    print("and Python here")
+    return "answer"
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, ("true",))
+
+
+def hostile() -> object:
+    return Hostile()

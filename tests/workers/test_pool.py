@@ -1,0 +1,100 @@
+"""Workers answer, keep their limits, and come back after they died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blobsmith.errors import EnvironmentFault, OperatorError
+from blobsmith.workers import LimitedExecutor
+from blobsmith.workers.pool import WorkerFault
+
+from . import jobs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def importable_jobs() -> Iterator[None]:
+    """Workers find this test package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pool(importable_jobs: None) -> Iterator[LimitedExecutor]:
+    with LimitedExecutor(timeout=30, memory=2 << 30) as executor:
+        yield executor
+
+
+def test_returns_values_from_another_process(pool: LimitedExecutor) -> None:
+    import os
+
+    assert pool.submit(jobs.add, 2, b=3).result() == 5
+    assert pool.submit(jobs.pid).result() != os.getpid()
+
+
+def test_is_persistent(pool: LimitedExecutor) -> None:
+    assert pool.submit(jobs.pid).result() == pool.submit(jobs.pid).result()
+
+
+def test_carries_arrays(pool: LimitedExecutor) -> None:
+    array = np.arange(6, dtype=np.float16).reshape(2, 3)
+    np.testing.assert_array_equal(pool.submit(jobs.double, array).result(), array * 2)
+
+
+def test_raises_our_errors_as_they_are(pool: LimitedExecutor) -> None:
+    with pytest.raises(OperatorError) as caught:
+        pool.submit(jobs.refuse).result()
+    assert (caught.value.what, caught.value.where) == ("no such operator", "node n")
+
+
+def test_other_errors_carry_the_workers_traceback(pool: LimitedExecutor) -> None:
+    with pytest.raises(WorkerFault, match="by accident") as caught:
+        pool.submit(jobs.fail).result()
+    assert "jobs.py" in caught.value.detail
+
+
+def test_what_native_code_prints_does_not_disturb_the_answer(pool: LimitedExecutor) -> None:
+    assert pool.submit(jobs.chatter).result() == "answer"
+
+
+def test_a_crash_is_an_error_and_the_next_job_works(pool: LimitedExecutor) -> None:
+    with pytest.raises(EnvironmentFault, match="SIGSEGV"):
+        pool.submit(jobs.crash).result()
+    assert pool.submit(jobs.add, 1, 1).result() == 2
+
+
+def test_memory_is_limited(pool: LimitedExecutor) -> None:
+    assert pool.submit(jobs.allocate, 1 << 20).result() == 1 << 20
+    with pytest.raises(EnvironmentFault, match="memory"):
+        pool.submit(jobs.allocate, 4 << 30).result()
+
+
+def test_time_is_limited() -> None:
+    with LimitedExecutor(timeout=1.0) as executor:
+        with pytest.raises(EnvironmentFault, match="longer than 1 s"):
+            executor.submit(jobs.sleep, 60).result()
+        executor.timeout = 30
+        assert executor.submit(jobs.add, 1, 1).result() == 2
+
+
+def test_a_worker_cannot_send_code(pool: LimitedExecutor) -> None:
+    with pytest.raises(EnvironmentFault, match="not expected"):
+        pool.submit(jobs.hostile).result()
+
+
+def test_several_workers_run_beside_each_other() -> None:
+    with LimitedExecutor(max_workers=2, timeout=30) as executor:
+        pids = {f.result() for f in [executor.submit(jobs.pid) for _ in range(8)]}
+        assert 1 <= len(pids) <= 2
+        assert sum(executor.map(jobs.add, range(10), range(10))) == 90
+
+
+def test_refuses_jobs_after_shutdown() -> None:
+    executor = LimitedExecutor()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(jobs.pid)
