@@ -15,16 +15,18 @@ from .errors import EnvironmentFault, SourceError, UsageError
 from .packaging.atomic import write_all_atomic
 from .packaging.manifest import Manifest, manifest_path
 from .road import OnnxFile, Preprocessing, Request, Result, Step
-from .tensors import Color, InputRequest
+from .tensors import Color, DType, InputRequest
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .blob import Blob
     from .model import Model
+    from .packaging.archive import ExecutableKind
     from .verify import Verification
 
 FORMATS = ("blob", "superblob", "archive")
+CONTENTS = ("blob", "superblob", "onnx")
 ALL_SHAVES = tuple(range(1, 17))
 DEFAULT_SHAVES = 6
 InputsLike = Mapping[str, "InputRequest | Sequence[int]"]
@@ -39,6 +41,8 @@ class Options:
         shaves: SHAVEs to compile for; 1 to 16.
         cmx_slices: CMX slices of 128 KiB; None: as many as shaves.
         format: "blob", "superblob" (all 16 shave counts) or "archive" (an NN Archive).
+        contents: what an archive holds: "blob", "superblob", or "onnx" for vendors' other tools.
+        classes: names of a classifier's classes, for the archive.
         optimize: rewrite the graph for the chip; False is the plain recipe.
         verify: run the blob on the emulator against the user's function.
         check: look for FP16 trouble.
@@ -54,6 +58,8 @@ class Options:
     shaves: int = DEFAULT_SHAVES
     cmx_slices: int | None = None
     format: str = "blob"
+    contents: str = "blob"
+    classes: tuple[str, ...] = ()
     optimize: bool = True
     verify: bool = True
     check: bool = True
@@ -61,7 +67,7 @@ class Options:
     hardware: bool = True
     opset: int = 12
     exporter: str = "auto"
-    output_dtypes: tuple[tuple[str, str], ...] = ()
+    output_dtypes: tuple[tuple[str, DType], ...] = ()
     color: Color | None = None
     mean: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
@@ -70,6 +76,11 @@ class Options:
         if self.format not in FORMATS:
             raise UsageError(
                 f"there is no format {self.format!r}", remedy=f"give one of {', '.join(FORMATS)}"
+            )
+        if self.contents not in CONTENTS:
+            raise UsageError(
+                f"an archive cannot hold {self.contents!r}",
+                remedy=f"give one of {', '.join(CONTENTS)}",
             )
         if not 1 <= self.shaves <= 16:
             raise UsageError(f"{self.shaves} shaves cannot be compiled for", remedy="give 1 to 16")
@@ -104,6 +115,11 @@ class BuildResult:
     warnings: tuple[str, ...]
     cached: bool = False
     result: Result | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user may want to know of the source; empty from the cache."""
+        return self.result.notes if self.result is not None else ()
 
     @property
     def blob(self) -> Blob:
@@ -154,13 +170,15 @@ def build(
     """
     options = _options(options, changes)
     tell = progress or (lambda _: None)
-    requests = {name: _request(name, value) for name, value in (inputs or {}).items()} or None
+    requests = requests_of(inputs)
     target = Path(output) if output is not None else None
     _check_target(target)
     from .myriad.toolchain import toolchain_directory
 
-    loaded = _load(source, requests, outputs, options, tell)
-    keep = use_cache and frames is None
+    loaded = load_source(
+        source, requests, outputs, opset=options.opset, exporter=options.exporter, tell=tell
+    )
+    keep = use_cache and frames is None and not _has_weights_elsewhere(loaded)
     entry_key = _key(loaded, requests, outputs, options)
     if keep and (entry := cache.load(entry_key)) is not None:
         return _from_cache(entry, target, options)
@@ -178,7 +196,7 @@ def build(
     blob_bytes = result.blobs[options.shaves]
     manifest = Manifest.describing(
         artifact, kind=options.format,  # type: ignore[arg-type]
-        shaves=ALL_SHAVES if options.format == "superblob" else (options.shaves,),
+        shaves=ALL_SHAVES if _all_variants(options) else (options.shaves,),
         origin=_origin(loaded), inputs=result.model.inputs, outputs=result.model.outputs,
         onnx_path=None, onnx_sha256=result.model.sha256, options=asdict(options),
         versions={"blobsmith": _version.__version__, "toolchain": _toolchain_identity()},
@@ -230,25 +248,40 @@ def _check_target(target: Path | None) -> None:
         )
 
 
-def _load(
+def requests_of(inputs: InputsLike | None) -> dict[str, InputRequest] | None:
+    """Bare shapes as requests.
+
+    Raises:
+        UsageError: a shape is not a sequence of numbers.
+    """
+    return {name: _request(name, value) for name, value in (inputs or {}).items()} or None
+
+
+def load_source(
     source: Any,
     requests: Mapping[str, InputRequest] | None,
     outputs: Sequence[str] | None,
-    options: Options,
-    tell: Progress,
+    *,
+    opset: int = 12,
+    exporter: str = "auto",
+    tell: Progress = lambda _: None,
 ) -> Model | OnnxFile:
-    """An .onnx file is only read here; modules are exported in this process."""
+    """What the user named: an .onnx file is only read here, a function is exported.
+
+    Raises:
+        SourceError: there is nothing of that name, or it cannot be exported.
+    """
     if isinstance(source, (str, os.PathLike)) and str(source).lower().endswith(".onnx"):
-        source = (_read(Path(source)), Path(source).name)
+        path = Path(source)
+        source = (_read(path), path.name, str(path.resolve().parent))
     if isinstance(source, tuple):
-        data, name = source
-        return OnnxFile(data, name, requests, tuple(outputs) if outputs else None)
+        data, name, *folder = source
+        wanted = tuple(outputs) if outputs else None
+        return OnnxFile(data, name, requests, wanted, folder[0] if folder else None)
     tell("export")
     from . import sources
 
-    return sources.load(
-        source, inputs=requests, outputs=outputs, opset=options.opset, exporter=options.exporter
-    )
+    return sources.load(source, inputs=requests, outputs=outputs, opset=opset, exporter=exporter)
 
 
 def _read(path: Path) -> bytes:
@@ -258,6 +291,14 @@ def _read(path: Path) -> bytes:
         raise SourceError("there is no such file", where=str(path)) from None
     except OSError as error:
         raise SourceError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _has_weights_elsewhere(loaded: Model | OnnxFile) -> bool:
+    """Whether an .onnx names files of its own: their content is not part of a cache key.
+
+    Found without parsing: protobuf writes the key "location" of an external tensor so.
+    """
+    return isinstance(loaded, OnnxFile) and b"\x0a\x08location" in loaded.data
 
 
 def _origin(loaded: Model | OnnxFile) -> str:
@@ -288,9 +329,15 @@ def _key(
     )  # fmt: skip
 
 
+def _all_variants(options: Options) -> bool:
+    return options.format == "superblob" or (
+        options.format == "archive" and options.contents == "superblob"
+    )
+
+
 def _shave_counts(options: Options) -> tuple[int, ...]:
     """Which variants are compiled; the wanted one last, since that is the one verified."""
-    if options.format != "superblob":
+    if not _all_variants(options):
         return (options.shaves,)
     return (*(count for count in ALL_SHAVES if count != options.shaves), options.shaves)
 
@@ -327,10 +374,28 @@ def _package(result: Result, options: Options, origin: str) -> bytes:
         return make_superblob(result.blobs)
     from .packaging.archive import make_archive
 
+    inner, kind = _contents(result, options)
+    described = Manifest.describing(
+        inner, kind=kind if kind == "superblob" else "blob",
+        shaves=ALL_SHAVES if kind == "superblob" else (options.shaves,),
+        origin=origin, inputs=result.model.inputs, outputs=result.model.outputs,
+        onnx_sha256=result.model.sha256, options=asdict(options),
+    ) if kind != "onnx" else None  # fmt: skip
     return make_archive(
-        result.blobs[options.shaves], name=_plain_name(origin),
-        inputs=result.model.inputs, outputs=result.model.outputs,
+        inner, kind=kind, name=_plain_name(origin), inputs=result.model.inputs,
+        outputs=result.model.outputs, manifest=described, classes=options.classes or None,
     )  # fmt: skip
+
+
+def _contents(result: Result, options: Options) -> tuple[bytes, ExecutableKind]:
+    """What an archive holds."""
+    if options.contents == "onnx":
+        return result.model.onnx_bytes, "onnx"
+    if options.contents == "superblob":
+        from .packaging.superblob import make_superblob
+
+        return make_superblob(result.blobs), "superblob"
+    return result.blobs[options.shaves], "blob"
 
 
 def _plain_name(origin: str) -> str:
@@ -359,9 +424,7 @@ def _from_cache(entry: cache.Entry, target: Path | None, options: Options) -> Bu
 
         blob_bytes = Superblob.from_bytes(entry.artifact).blob(options.shaves)
     elif options.format == "archive":
-        from .packaging.archive import read_archive
-
-        blob_bytes = read_archive(entry.artifact).blob(options.shaves)
+        blob_bytes = _inside(entry.artifact, options.shaves)
     steps = tuple(_step(dict(step)) for step in manifest.steps)
     applied = next((s.detail.get("applied", ()) for s in steps if s.name == "rewrite"), ())
     return BuildResult(
@@ -369,6 +432,15 @@ def _from_cache(entry: cache.Entry, target: Path | None, options: Options) -> Bu
         blob_bytes=blob_bytes, steps=steps, verification=None,
         rewrites=tuple(item["rule"] for item in applied), warnings=(), cached=True,
     )  # fmt: skip
+
+
+def _inside(archive: bytes, shaves: int) -> bytes:
+    from .packaging.archive import Archive, pick_blob
+
+    opened = Archive.from_bytes(archive)
+    if opened.kind == "onnx":
+        return b""
+    return pick_blob(opened.kind, opened.executable, shaves, "")
 
 
 def _step(data: dict[str, Any]) -> Step:

@@ -26,7 +26,10 @@ class Model:
         outputs: specs in the order of the graph's outputs.
         origin: where it came from: "zoo:blur", "file.py:Class", "model.onnx", a class's name.
         module: the user's own torch module, when there is one: the FP32 reference of `verify`.
-            Never pickled into a worker.
+            Called with one float32 tensor an input, in their order, it returns a tuple of float32
+            tensors, one an output. Never pickled into a worker.
+        notes: what the user should know of how the graph came about: which exporter, a branch
+            that was decided while exporting, a type that was converted.
     """
 
     onnx_bytes: bytes
@@ -34,6 +37,7 @@ class Model:
     outputs: tuple[TensorSpec, ...]
     origin: str
     module: Any = field(default=None, compare=False, repr=False)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def proto(self) -> onnx.ModelProto:

@@ -34,11 +34,13 @@ def frames_for(
 
     sets: list[Feeds] = []
     kinds = ["noise", "photograph", "gradient", "low", "high"]
-    for kind in kinds if photograph else [k for k in kinds if k != "photograph"]:
+    for number, kind in enumerate(kinds):
+        if kind == "photograph" and not photograph:
+            continue
         feeds: Feeds = {}
         for index, spec in enumerate(specs):
             low, high = _range(spec)
-            unit = _unit(kind, spec.shape, np.random.default_rng([seed, index]), index)
+            unit = _unit(kind, spec.shape, np.random.default_rng([seed, number, index]), index)
             values = low + unit * (high - low)
             dtype = np.dtype(NUMPY_NAMES[spec.dtype])
             feeds[spec.name] = (np.round(values) if dtype.kind in "ui" else values).astype(dtype)
@@ -65,7 +67,8 @@ def _unit(kind: str, shape: tuple[int, ...], rng: np.random.Generator, index: in
         rows = np.linspace(0, 1, shape[-2])[:, None]
         columns = np.linspace(0, 1, shape[-1])[None, :]
         ramp = (rows + (index + 1) * columns) / (index + 2)
-        return np.broadcast_to(ramp, shape).copy()
+        spread: Array = np.broadcast_to(ramp, shape).copy()
+        return spread
     return _photograph(shape, index)
 
 
@@ -79,7 +82,8 @@ def _photograph(shape: tuple[int, ...], index: int) -> Array:
     planes = np.moveaxis(picture, -1, 0).astype(np.float64) / 255.0
     repeats = -(-int(np.prod(shape[:-2])) // 3)
     stacked = np.concatenate([planes] * repeats)[: int(np.prod(shape[:-2]))]
-    return stacked.reshape(shape)
+    shaped: Array = stacked.reshape(shape)
+    return shaped
 
 
 def _picture(index: int) -> Array:
@@ -105,7 +109,8 @@ def _scene(index: int) -> Array:
         color = tuple(int(v) for v in rng.integers(0, 256, 3))
         cv2.circle(scene, center, int(rng.integers(5, 70)), color, -1, cv2.LINE_AA)
     noise = rng.normal(0, 6, scene.shape)
-    return np.clip(cv2.GaussianBlur(scene, (3, 3), 0) + noise, 0, 255).astype(np.uint8)
+    finished: Array = np.clip(cv2.GaussianBlur(scene, (3, 3), 0) + noise, 0, 255)
+    return finished.astype(np.uint8)
 
 
 def user_view(spec: TensorSpec, array: Array) -> Array:

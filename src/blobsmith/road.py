@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BlobsmithError, CheckFailed, OperatorError, UsageError
 from .model import Model
-from .tensors import Color, InputRequest, TensorSpec
+from .tensors import Color, DType, InputRequest, TensorSpec
 from .verify import Verification
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from .graph.rewrites.rule import RuleSet
     from .graph.stats import GraphStats
 
     Array = np.ndarray[Any, Any]
@@ -39,12 +40,13 @@ class Step:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An .onnx file that nobody has parsed yet."""
+    """An .onnx file that nobody has parsed yet; weights outside it lie in `folder`."""
 
     data: bytes
     name: str
     inputs: Mapping[str, InputRequest] | None = None
     outputs: tuple[str, ...] | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Request:
     frames: tuple[Mapping[str, Array], ...] | None = None
     reference: tuple[Mapping[str, Array], ...] | None = None
     preprocessing: Preprocessing = Preprocessing()
-    output_dtypes: tuple[tuple[str, str], ...] = ()
+    output_dtypes: tuple[tuple[str, DType], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,11 @@ class Result:
         verification: None where none was asked for.
         rewrites: names of the rules applied, in order.
         warnings: sentences for the user.
-        stages, before, after: GraphStats of the source and the simplified graph as dicts.
+        notes: what the user may want to know of the source, e.g. which exporter it took.
+        before, after: GraphStats of the source and the simplified graph as dicts.
+        graphs: outlines of the "source" and the "simplified" graph, for the report's drawings.
+        sample: one input set of the verification and its FP32 outputs (the photograph, where the
+            frames were made here); None without verification.
     """
 
     model: Model
@@ -126,8 +132,11 @@ class Result:
     verification: Verification | None
     rewrites: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
     before: GraphStats
     after: GraphStats
+    graphs: Mapping[str, bytes] = field(default_factory=dict)
+    sample: tuple[Mapping[str, Array], Mapping[str, Array]] | None = None
 
 
 class _Clock:
@@ -150,17 +159,18 @@ def run(request: Request) -> Result:
         BlobsmithError: any branch; the message names the step's own subject.
     """
     from .graph import preprocess, simplify
+    from .graph.outline import outline
 
     clock = _Clock()
     source = _parse(request, clock)
-    simplified = simplify.simplify(source.proto)
+    simplified = simplify.simplify(source.proto, specs=source.inputs)
     clock.step(
         "simplify", f"{simplified.before.total} -> {simplified.after.total} nodes",
         before=dict(simplified.before.by_type), after=dict(simplified.after.by_type),
     )  # fmt: skip
     plain = preprocess.insert(source.with_graph(simplified.proto))
     frames, reference = _reference(request, source, clock)
-    warnings: list[str] = list(source.notes)
+    warnings: list[str] = list(simplified.stats.notes)
     last: BlobsmithError | None = None
     for sets in _plans(request.optimize):
         attempt = _Clock()
@@ -174,30 +184,41 @@ def run(request: Request) -> Result:
             warnings.append(f"with the rewrites {'+'.join(sets) or 'none'}: {error.what}")
             continue
         return Result(
-            model=model, blobs=blobs, steps=(*clock.steps, *attempt.steps),
+            notes=source.notes, model=model, blobs=blobs, steps=(*clock.steps, *attempt.steps),
             verification=verification, rewrites=applied, warnings=(*warnings, *found),
             before=simplified.before, after=simplified.after,
+            graphs={"source": outline(source.proto), "simplified": outline(simplified.proto)},
+            sample=_sample(frames, reference),
         )  # fmt: skip
     assert last is not None
     raise last
 
 
-def _plans(optimize: bool) -> list[tuple[str, ...]]:
+def _plans(optimize: bool) -> list[tuple[RuleSet, ...]]:
     """Rule sets in the order in which they are tried; later ones only if a check fails."""
     return [("needed", "faster"), ("needed",)] if optimize else [()]
 
 
-def _parse(request: Request, clock: _Clock) -> Model:
-    source = request.source
-    if isinstance(source, OnnxFile):
-        from .sources import load_onnx
+def parse_source(source: Model | OnnxFile) -> Model:
+    """An .onnx file parsed (in the process that calls this), a model as it is.
 
-        model = load_onnx(
-            source.data, name=source.name, inputs=source.inputs, outputs=source.outputs
-        )
-        clock.step("read", f"{source.name}, {len(model.proto.graph.node)} nodes")
-    else:
-        model = source
+    Raises:
+        ModelError: the file is damaged, or cannot be read by the compiler.
+    """
+    if not isinstance(source, OnnxFile):
+        return source
+    from .sources import load_onnx
+
+    return load_onnx(
+        source.data, name=source.name, inputs=source.inputs, outputs=source.outputs,
+        folder=source.folder,
+    )  # fmt: skip
+
+
+def _parse(request: Request, clock: _Clock) -> Model:
+    model = parse_source(request.source)
+    if isinstance(request.source, OnnxFile):
+        clock.step("read", f"{model.origin}, {len(model.proto.graph.node)} nodes")
     model = request.preprocessing.apply(model)
     wanted = dict(request.output_dtypes)
     unknown = sorted(set(wanted) - {"*"} - {spec.name for spec in model.outputs})
@@ -228,8 +249,16 @@ def _reference(
     return frames, outputs
 
 
+def _sample(
+    frames: tuple[Mapping[str, Array], ...], reference: tuple[Mapping[str, Array], ...]
+) -> tuple[Mapping[str, Array], Mapping[str, Array]] | None:
+    """The set that shows most: the photograph, which `frames_for` makes second."""
+    pairs = list(zip(frames, reference, strict=True))
+    return pairs[min(1, len(pairs) - 1)] if pairs else None
+
+
 def _rewrite(
-    model: Model, request: Request, sets: tuple[str, ...], clock: _Clock
+    model: Model, request: Request, sets: tuple[RuleSet, ...], clock: _Clock
 ) -> tuple[Model, tuple[str, ...]]:
     if not sets:
         return model, ()
@@ -273,9 +302,15 @@ def _fp16(model: Model, request: Request, clock: _Clock) -> tuple[Model, list[st
     from . import numerics
 
     if request.fix_fp16:
-        repaired = numerics.repair_model(model)
+        from .numerics.repair import repair
+
+        repaired = repair(model)
         model = repaired.model
-        clock.step("fix FP16", repaired.summary, actions=list(repaired.actions))
+        count = len(repaired.actions)
+        clock.step(
+            "fix FP16", f"{count} repairs" if count else "nothing to repair",
+            actions=list(repaired.actions), factors=dict(repaired.output_factors),
+        )  # fmt: skip
     if not request.check:
         return model, []
     report = numerics.quick_check(model)
@@ -358,9 +393,8 @@ def _verify(
         thresholded=thresholded_outputs(source.proto), warnings=told[:20],
     )  # fmt: skip
     verification.require(where=source.origin)
-    worst = max(output.largest_ulp for output in verification.outputs)
     clock.step(
-        "verify", f"passed on {len(frames)} frames, largest error {worst:.1f} FP16 units",
+        "verify", f"right on {len(frames)} frames, {verification.worst()}",
         verification=verification.to_dict(),
     )  # fmt: skip
     return verification

@@ -54,7 +54,7 @@ def verify_artifact(
     _compare_names(artifact, model)
     sets = frames_for(model.inputs)
     if frames is not None:
-        sets += _user_frames(frames, model.inputs, limit)
+        sets += user_frames(frames, model.inputs, limit)
     if model.module is not None:
         reference = module_outputs(model, sets)
     else:
@@ -130,7 +130,7 @@ def _compare_names(artifact: Artifact, model: Model) -> None:
             )
 
 
-def _user_frames(
+def user_frames(
     frames: str | Path, specs: tuple[TensorSpec, ...], limit: int
 ) -> list[dict[str, Array]]:
     """The user's frames as input sets."""

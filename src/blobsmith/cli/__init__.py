@@ -1,0 +1,12 @@
+"""The command line: one file a command; what is heavy loads inside the command that needs it."""
+
+from __future__ import annotations
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code (0 to 5)."""
+    import sys
+
+    from .app import run
+
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

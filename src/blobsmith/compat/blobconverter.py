@@ -26,7 +26,7 @@ _BY_DEFAULT = ("--mean_values=[127.5,127.5,127.5]", "--scale_values=[255,255,255
 class Versions:
     """Version names; only `v2022_1` can be made here."""
 
-    v2022_3_RVC3 = "2022.3_RVC3"
+    v2022_3_RVC3 = "2022.3_RVC3"  # noqa: N815 - their name
     v2022_1 = "2022.1"
     v2021_4 = "2021.4"
     v2021_3 = "2021.3"

@@ -1,4 +1,4 @@
-"""The parameter strings of the model optimizer and the compile tool, as blobconverter takes them."""
+"""The parameter strings of the model optimizer and the compile tool, as blobconverter has them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..tensors import DType
 
-_PRECISIONS = {"U8": "u8", "FP16": "fp16", "FP32": "fp32"}
+_PRECISIONS: dict[str, DType] = {"U8": "u8", "FP16": "fp16", "FP32": "fp32"}
 _KNOWN = "mean_values, scale_values, reverse_input_channels, input_shape, input, output, data_type"
 
 
@@ -94,9 +95,9 @@ class CompileParameters:
         named: of single inputs or outputs.
     """
 
-    inputs: str | None = None
-    outputs: str = "fp16"
-    named: tuple[tuple[str, str], ...] = ()
+    inputs: DType | None = None
+    outputs: DType = "fp16"
+    named: tuple[tuple[str, DType], ...] = ()
 
 
 def compile_tool(parameters: Sequence[str]) -> CompileParameters:
@@ -106,9 +107,9 @@ def compile_tool(parameters: Sequence[str]) -> CompileParameters:
         UsageError: a parameter that is not known, or cannot be read.
     """
     words = shlex.split(" ".join(parameters))
-    inputs: str | None = None
-    outputs = "fp16"
-    named: list[tuple[str, str]] = []
+    inputs: DType | None = None
+    outputs: DType = "fp16"
+    named: list[tuple[str, DType]] = []
     while words:
         flag = words.pop(0)
         value = words.pop(0) if words else ""
@@ -129,7 +130,7 @@ def compile_tool(parameters: Sequence[str]) -> CompileParameters:
     return CompileParameters(inputs, outputs, tuple(named))
 
 
-def _precision(flag: str, value: str) -> str:
+def _precision(flag: str, value: str) -> DType:
     if value.upper() not in _PRECISIONS:
         raise UsageError(
             f"{flag} {value!r} is not an element type",

@@ -1,0 +1,147 @@
+"""`blobsmith build`: a module, file or name in, a checked blob out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import parse
+from .session import DebugFlag, JsonFlag, Session, session
+
+if TYPE_CHECKING:
+    from ..builder import BuildResult
+
+_SUFFIX = {"blob": ".blob", "superblob": ".superblob", "archive": ".tar.xz"}
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A zoo name, file.py:Class, package.module:Class, or an .onnx file.",
+        metavar="SOURCE",
+    ),
+]
+
+
+def build(
+    source: Source,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write.", metavar="FILE")
+    ] = None,
+    inputs: parse.Inputs = None,
+    outputs: parse.Outputs = None,
+    color: Annotated[
+        str | None, typer.Option(help="Channel order the function expects: bgr, rgb, gray.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Subtracted in the graph, one value or one a channel.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Divided by in the graph, one value or one a channel.")
+    ] = None,
+    shaves: Annotated[str, typer.Option(help="1 to 16, or auto.", metavar="N|auto")] = "6",
+    slices: Annotated[int | None, typer.Option(help="CMX slices; as many as shaves.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="blob, superblob (all shave counts) or archive.")
+    ] = "blob",
+    contents: Annotated[
+        str, typer.Option("--archive-holds", help="blob, superblob or onnx.")
+    ] = "blob",
+    optimize: Annotated[
+        bool, typer.Option("--optimize/--no-optimize", help="Rewrite the graph for the chip.")
+    ] = True,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Run the blob against the user's function."),
+    ] = True,
+    fix_fp16: Annotated[
+        bool, typer.Option("--fix-fp16", help="Rescale where FP16 would overflow.")
+    ] = False,
+    hardware: Annotated[
+        bool, typer.Option("--hardware/--no-hardware", help="Use the convolution engine.")
+    ] = True,
+    opset: Annotated[int, typer.Option(help="ONNX opset of the export, at most 15.")] = 12,
+    exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
+    use_cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take a finished build of the same content.")
+    ] = True,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Builds a blob and checks it on the emulator against the user's own function.
+
+    Writes FILE, FILE.json (what is known of it) and FILE.onnx (what it was compiled from).
+    """
+    with session(as_json, debug) as out:
+        from ..builder import Options
+        from ..builder import build as make
+
+        count = _shaves(shaves, out)
+        options = Options(
+            shaves=count, cmx_slices=slices, format=format_, contents=contents, optimize=optimize, verify=verify,
+            fix_fp16=fix_fp16, hardware=hardware, opset=opset, exporter=exporter,
+            color=parse.color(color), mean=parse.numbers(mean, "--mean"),
+            scale=parse.numbers(scale, "--scale"), check=verify or fix_fp16,
+        )  # fmt: skip
+        result = make(
+            source,
+            inputs=parse.inputs(inputs),
+            outputs=outputs or None,
+            output=output or default_output(source, format_),
+            options=options,
+            use_cache=use_cache,
+            progress=out.progress,
+        )
+        show(result, out)
+
+
+def default_output(source: str, format_: str) -> Path:
+    """NAME.blob in the working directory, NAME being the class's, file's or zoo model's."""
+    stem = source.rsplit(":", 1)[-1].rsplit("/", 1)[-1].removesuffix(".onnx")
+    return Path(stem + _SUFFIX.get(format_, ".blob"))
+
+
+def _shaves(given: str, out: Session) -> int:
+    from ..errors import UsageError
+
+    if given == "auto":
+        from ..oak.shaves import recommend
+
+        advice = recommend()
+        out.say(advice.explanation)
+        return advice.shaves
+    try:
+        return int(given)
+    except ValueError:
+        raise UsageError(
+            f"--shaves {given!r} is no number", remedy="give 1 to 16, or auto"
+        ) from None
+
+
+def show(result: BuildResult, out: Session) -> None:
+    """Prints a finished build."""
+    manifest = result.manifest
+    out.data.update(
+        path=str(result.path), onnx=str(result.onnx_path), sha256=manifest.sha256,
+        size=manifest.size, cached=result.cached, rewrites=list(result.rewrites),
+        inputs=[spec.to_dict() for spec in manifest.inputs],
+        outputs=[spec.to_dict() for spec in manifest.outputs],
+        steps=[step.to_dict() for step in result.steps], notes=list(result.notes),
+    )  # fmt: skip
+    rows = [(step.name, f"{step.seconds:.2f} s", step.summary) for step in result.steps]
+    out.table("", ("step", "time", "result"), rows)
+    for note in result.notes:
+        out.progress(f"note: {note}")
+    for warning in result.warnings:
+        out.warn(warning)
+    compiled = next((step for step in result.steps if step.name == "compile"), None)
+    if compiled is not None:
+        predicted = compiled.detail["predicted_ms"]
+        out.data["predicted_ms"] = predicted
+        out.say(
+            f"predicted on the chip: {predicted:.2f} ms a frame (a prediction, not a measurement)"
+        )
+    out.say(
+        f"{result.path}  {manifest.size} bytes, sha256 {manifest.sha256[:16]}..."
+        + ("  (from the cache)" if result.cached else "")
+    )

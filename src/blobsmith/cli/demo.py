@@ -1,0 +1,98 @@
+"""`blobsmith demo`: zoo models built, and run on photographs and a moving sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .session import DebugFlag, JsonFlag, Session, session
+
+if TYPE_CHECKING:
+    from ..builder import BuildResult
+    from ..runtime.samples import Image
+
+
+def demo(
+    name: Annotated[str | None, typer.Argument(help="A zoo name; see `blobsmith zoo`.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every zoo model.")] = False,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for everything.", metavar="DIR")
+    ] = Path("out/demo"),
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Builds zoo models and leaves blobs, ONNX files, manifests and pictures in a folder.
+
+    Each blob is verified against its function and then runs on the emulator, without a camera.
+    """
+    with session(as_json, debug) as out:
+        from .. import zoo
+        from ..errors import UsageError
+        from ..runtime.demo import demo_photos, demo_sequence
+
+        if (name is None) == (not all_):
+            raise UsageError("name one zoo model, or give --all", remedy="see `blobsmith zoo`")
+        names = list(zoo.names()) if all_ else [zoo.get(str(name)).name]
+        output.mkdir(parents=True, exist_ok=True)
+        photos, sequence = demo_photos(), demo_sequence()
+        rows = []
+        for number, each in enumerate(names, 1):
+            out.progress(f"{number}/{len(names)}  {each} ...")
+            rows.append(_one(each, output, photos, sequence, out))
+        columns = ("model", "nodes", "stages", "bytes", "predicted", "against FP32", "emulator")
+        out.table("", columns, rows)
+        out.say(f"{len(names)} models, everything is in {output}/ ; no camera took part")
+
+
+def _one(
+    name: str, folder: Path, photos: Sequence[Image], sequence: Sequence[Image], out: Session
+) -> tuple[object, ...]:
+    import time
+
+    from .. import zoo
+    from ..builder import build
+    from ..runtime.demo import run_demo_model
+    from ..runtime.engines import emulator_engine
+
+    result = build(name, output=folder / f"{name}.blob")
+    for warning in result.warnings:
+        out.warn(f"{name}: {warning}")
+    manifest = result.manifest
+    engine = emulator_engine(result.blob, manifest.inputs, manifest.outputs)
+    began = time.perf_counter()
+    paths = run_demo_model(engine, zoo.get(name), folder, photos, sequence)
+    frames = len(photos) + len(sequence)
+    rate = frames / (time.perf_counter() - began)
+    out.data.setdefault("models", []).append(
+        {
+            "name": name,
+            "path": str(result.path),
+            "pictures": [str(path) for path in paths],
+            "sha256": manifest.sha256,
+            "steps": [step.to_dict() for step in result.steps],
+        }
+    )
+    return (
+        name, _nodes(result), result.stages, manifest.size,
+        _detail(result, "compile", "predicted_ms"), _error(result), f"{rate:.0f} frames/s",
+    )  # fmt: skip
+
+
+def _detail(result: BuildResult, step: str, key: str) -> str:
+    found = next((s for s in result.steps if s.name == step), None)
+    return f"{found.detail[key]:.2f} ms" if found is not None else ""
+
+
+def _nodes(result: BuildResult) -> str:
+    found = next((s for s in result.steps if s.name == "simplify"), None)
+    return found.summary.removesuffix(" nodes") if found is not None else ""
+
+
+def _error(result: BuildResult) -> str:
+    found = next((s for s in result.steps if s.name == "verify"), None)
+    if found is None:
+        return "not verified"
+    return found.summary.partition(", ")[2]

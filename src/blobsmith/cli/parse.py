@@ -1,0 +1,85 @@
+"""Reading the options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, get_args
+
+import typer
+
+from ..errors import UsageError
+from ..tensors import Color, DType, InputRequest
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=1x3x300x300[:u8|fp16|fp32]",
+        help="Shape and element type of an input; repeat for several.",
+    ),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option("--output-name", metavar="NAME", help="Name of an output; repeat in order."),
+]
+
+
+def inputs(given: Sequence[str] | None) -> dict[str, InputRequest] | None:
+    """``["img=1x3x300x300:u8"]`` as requests by name.
+
+    Raises:
+        UsageError: something else is written.
+    """
+    if not given:
+        return None
+    requests: dict[str, InputRequest] = {}
+    for text in given:
+        name, equals, rest = text.partition("=")
+        shape_text, _, dtype = rest.partition(":")
+        try:
+            shape = (
+                tuple(int(size) for size in shape_text.lower().split("x")) if shape_text else None
+            )
+        except ValueError:
+            shape = ()
+        if not equals or not name or shape == () or (shape and min(shape) < 1):
+            raise UsageError(
+                f"--input {text!r} cannot be read", remedy="write NAME=1x3x300x300 or NAME=256:fp16"
+            )
+        if dtype and dtype not in get_args(DType):
+            raise UsageError(
+                f"--input {text!r} has the unknown element type {dtype!r}",
+                remedy="give u8, fp16 or fp32",
+            )
+        requests[name] = InputRequest(shape=shape, dtype=dtype or None)  # type: ignore[arg-type]
+    return requests
+
+
+def color(given: str | None) -> Color | None:
+    """The value of --color.
+
+    Raises:
+        UsageError: not bgr, rgb or gray.
+    """
+    if given is None:
+        return None
+    for known in get_args(Color):
+        if given == known:
+            return known  # type: ignore[no-any-return]
+    raise UsageError(f"there is no colour order {given!r}", remedy="give bgr, rgb or gray")
+
+
+def numbers(given: str | None, option: str) -> tuple[float, ...] | None:
+    """``"1,2,3"`` as numbers.
+
+    Raises:
+        UsageError: something else is written.
+    """
+    if given is None:
+        return None
+    try:
+        return tuple(float(part) for part in given.replace(" ", ",").split(",") if part)
+    except ValueError:
+        raise UsageError(
+            f"{option} {given!r} is not a list of numbers", remedy=f"write {option} 127.5 or 1,2,3"
+        ) from None

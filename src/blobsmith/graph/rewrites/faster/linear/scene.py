@@ -1,0 +1,212 @@
+"""All linear maps of a graph: which values have to exist, and from what each is computed.
+
+A value *has to exist* if a node reads it that is not linear, if it is an output, or if a linear
+map cannot pass through it (a reflecting Pad behind a filter). Everything between such values is one
+linear map. Maps that walk alike over sources of one size are put together: one pass of the engine
+computes them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ....editor import Editor
+from ....node import Node
+from . import engine, price
+from . import form as fm
+from .form import Form
+from .steps import STEPS, step
+
+_MOST_NODES = 3000
+
+
+@dataclass(frozen=True)
+class Group:
+    """Values that one pass can compute.
+
+    Attributes:
+        values: names, in the order of their rows.
+        rows: number of rows of each.
+        form: all rows together.
+        nodes: the nodes that exist for these values alone, in topological order.
+    """
+
+    values: tuple[str, ...]
+    rows: tuple[int, ...]
+    form: Form
+    nodes: tuple[Node, ...]
+
+
+class _Scene:
+    """Reads the linear maps of one state of a graph."""
+
+    def __init__(self, editor: Editor) -> None:
+        self.editor = editor
+        self.order = editor.sorted()
+        self.forms: dict[str, Form] = {}
+        self._plain: dict[str, Form | None] = {}
+        self.stops: set[str] = set()
+        self._linear = {o for node in self.order for o in node.outputs if o and node.op in STEPS}
+        self._compose()
+        self.stops = self._read_elsewhere()
+        for _ in range(8):
+            if not self._compose():
+                break
+
+    # ------------------------------------------------------------------ forms
+
+    def plain(self, value: str) -> Form | None:
+        """The form of a value taken as a source."""
+        if value not in self._plain:
+            shape = self.editor.shape(value)
+            usable = shape is not None and value not in self.editor.constants
+            usable = usable and self.editor.is_float(value)
+            self._plain[value] = fm.identity(value, shape or ()) if usable else None
+        return self._plain[value]
+
+    def _alone(self, node: Node, output: str) -> Form | None:
+        form = step(self.editor, node, output, self.plain)
+        return form if form is not None and max(form.taps) <= engine.MAX_KERNEL else None
+
+    def _read_elsewhere(self) -> set[str]:
+        stops = set(self.editor.outputs)
+        for node in self.order:
+            if not any(o in self._linear for o in node.outputs):
+                stops.update(node.reads())
+        return stops
+
+    def _get(self, value: str) -> Form | None:
+        if value in self.stops or value not in self.forms:
+            return self.plain(value)
+        return self.forms[value]
+
+    def _compose(self) -> bool:
+        """Computes all forms; whether more values turned out to be needed."""
+        self.forms, before = {}, (len(self.stops), len(self._linear))
+        for node in self.order:
+            for output in node.outputs:
+                if output not in self._linear:
+                    continue
+                form = step(self.editor, node, output, self._get)
+                if form is None or not self._worth(form, node):
+                    form = self._alone(node, output)
+                    self.stops.update(r for r in node.inputs if r in self._linear)
+                if form is None:
+                    self._linear.discard(output)
+                    self.stops.update(node.reads())
+                else:
+                    self.forms[output] = form
+        return before != (len(self.stops), len(self._linear))
+
+    def _worth(self, form: Form, node: Node) -> bool:
+        """Whether to compute a value in one go instead of from its node's inputs."""
+        if form.pointwise:
+            return True
+        if node.op in ("Conv", "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div"):
+            if not price.possible(form):
+                return False
+        if node.op not in ("Conv", "AveragePool", "Resize", "MatMul"):
+            return True
+        before = self._get(node.inputs[0 if node.op != "MatMul" else 1])
+        alone = self._alone(node, node.output)
+        if before is None or alone is None or before.pointwise or max(before.taps) == 1:
+            return True
+        return _least(form) <= _least(before) + _least(alone)
+
+    # ------------------------------------------------------------------ groups
+
+    def groups(self) -> list[Group]:
+        """The maps that have to be computed, put together where one pass serves several."""
+        found: list[tuple[list[str], Form]] = []
+        for value in self._wanted():
+            form = self.forms[value]
+            for index, (members, joint) in enumerate(found):
+                merged = self._merge(members, joint, value, form)
+                if merged is not None:
+                    found[index] = ([*members, value], merged)
+                    break
+            else:
+                found.append(([value], replace(form, lead=(1, form.rows), flat=False)))
+        return [self._group(members, joint) for members, joint in found]
+
+    def _wanted(self) -> list[str]:
+        return [
+            o for node in self.order for o in node.outputs if o in self.stops and o in self.forms
+        ]
+
+    def _merge(self, members: Sequence[str], joint: Form, value: str, form: Form) -> Form | None:
+        row = replace(form, lead=(1, form.rows), flat=False)
+        if set(joint.sources) != set(form.sources):
+            if self._depends(form.sources, members) or self._depends(joint.sources, [value]):
+                return None
+        merged = fm.stack([joint, row], 1)
+        if merged is None or merged.rows > fm.MAX_INPUTS:
+            return None
+        apart = _least(joint) + _least(row)
+        return merged if _least(merged) < apart else None
+
+    def _depends(self, values: Sequence[str], on: Sequence[str]) -> bool:
+        """Whether any of the values is computed from any of the others."""
+        targets, seen, pending = set(on), set(), list(values)
+        while pending:
+            value = pending.pop()
+            if value in targets:
+                return True
+            node = self.editor.producer(value)
+            if node is not None and node not in seen:
+                seen.add(node)
+                pending.extend(node.reads())
+        return False
+
+    def _group(self, members: Sequence[str], joint: Form) -> Group:
+        return Group(
+            tuple(members),
+            tuple(self.forms[m].rows for m in members),
+            fm.trim(joint),
+            tuple(self._own(members, set(joint.sources))),
+        )
+
+    def _own(self, members: Sequence[str], sources: set[str]) -> list[Node]:
+        """Nodes between the sources and the members that nothing else needs."""
+        reached: set[Node] = set()
+        pending = [m for m in members]
+        while pending:
+            node = self.editor.producer(pending.pop())
+            if node is not None and node not in reached:
+                reached.add(node)
+                pending.extend(r for r in node.inputs if r in self._linear and r not in sources)
+        own = set(reached)
+        for node in reversed([n for n in self.order if n in reached]):
+            for output in node.outputs:
+                outside = [c for c in self.editor.consumers(output) if c not in own]
+                if output not in members and (outside or output in self.editor.outputs):
+                    own.discard(node)
+        return [n for n in self.order if n in own]
+
+
+def _least(form: Form) -> float:
+    found = price.candidates(form)
+    return found[0].cycles if found else float("inf")
+
+
+def groups(editor: Editor) -> tuple[Group, ...]:
+    """The linear maps of the editor's present graph; none where it is too large to look at.
+
+    Remembered until the graph changes, as every node of a sweep asks.
+    """
+    nodes = editor.nodes
+    if len(nodes) > _MOST_NODES:
+        return ()
+    state = [(node, list(node.inputs), list(node.outputs)) for node in nodes]
+    known = editor.memo.get("linear maps")
+    if not isinstance(known, _Known) or known.state != state:
+        known = _Known(state, tuple(_Scene(editor).groups()))
+        editor.memo["linear maps"] = known
+    return known.groups
+
+
+@dataclass(frozen=True)
+class _Known:
+    state: list[tuple[Node, list[str], list[str]]]
+    groups: tuple[Group, ...]

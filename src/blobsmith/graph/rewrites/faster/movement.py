@@ -1,0 +1,289 @@
+"""Elements that only change places: any chain of them as one Slice, Reshape and Transpose.
+
+Cutting an image into tiles exports as dozens of Slices, Transposes and Concats; reshapes and
+transposes pile up around every batched operator. Here the whole stretch is run on the numbers of
+its elements, and if the result walks through its source with constant strides, that walk is
+written: at most one Slice (where not everything is used) and one Transpose; Reshapes are free.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...builder import Builder
+from ...editor import Editor
+from ...node import Node
+from ..rule import Change, Outcome, Rule
+
+_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
+_OPS = _VIEWS | {"Transpose", "Slice", "Concat", "Gather", "Split", "DepthToSpace", "SpaceToDepth"}
+_MOST_ELEMENTS = 1 << 22
+_MOST_NODES = 400
+_MOST_DIMS = 6
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """How a value walks through its source.
+
+    Attributes:
+        starts, stops: the box of the source that is used.
+        sizes: the box as dimensions, outermost first.
+        order: which of them come first in the value.
+    """
+
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    sizes: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+def find(editor: Editor, node: Node) -> Outcome:
+    """The last node of a stretch that only moves elements of one value."""
+    value = node.output
+    if not _ends(editor, node):
+        return None
+    stretch = _stretch(editor, node)
+    if stretch is None:
+        return None
+    source, nodes = stretch
+    walk = _walk(editor, source, value, nodes)
+    if walk is None:
+        return None
+    shape = editor.shape(source) or ()
+    cut = any(walk.starts) or walk.stops != shape
+    moved = list(walk.order) != sorted(walk.order)
+    present = sum(n.op not in _VIEWS for n in nodes)
+    views = len(nodes) - present
+    needed = cut + moved
+    if (present, views) <= (needed, 2 if moved else 1):
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        made = source
+        if cut:
+            axes = [i for i, n in enumerate(shape) if walk.stops[i] - walk.starts[i] < n]
+            made = b.slice(
+                made, axes, [walk.starts[i] for i in axes], [walk.stops[i] for i in axes]
+            )
+        if moved:
+            made = b.transpose(b.reshape(made, walk.sizes), walk.order)
+        b.commit(list(nodes), {value: b.reshape(made, b.shape(value))})
+
+    return Change(apply, nodes=nodes, by_cost=present > needed, signature=value)
+
+
+def _ends(editor: Editor, node: Node) -> bool:
+    if len(node.outputs) != 1 or node.domain:
+        return False
+    readers = editor.consumers(node.output)
+    return node.output in editor.outputs or any(r.op not in _OPS for r in readers)
+
+
+def _stretch(editor: Editor, last: Node) -> tuple[str, tuple[Node, ...]] | None:
+    """The one value that the stretch ending here reads, and its nodes; None if it reads several."""
+    sources: set[str] = set()
+    found: dict[Node, None] = {}
+    pending = [last]
+    while pending:
+        node = pending.pop()
+        if node in found:
+            continue
+        found[node] = None
+        if len(found) > _MOST_NODES:
+            return None
+        for value in _moved(node):
+            maker = editor.producer(value)
+            if maker is not None and maker.op in _OPS and not maker.domain:
+                pending.append(maker)
+            else:
+                sources.add(value)
+    if len(sources) != 1 or (source := sources.pop()) in editor.constants:
+        return None
+    return source, tuple(n for n in editor.sorted() if n in found)
+
+
+def _moved(node: Node) -> list[str]:
+    return list(node.inputs) if node.op == "Concat" else node.inputs[:1]
+
+
+def _walk(editor: Editor, source: str, value: str, nodes: tuple[Node, ...]) -> _Walk | None:
+    shape, out = editor.shape(source), editor.shape(value)
+    if shape is None or out is None or not 0 < math.prod(shape) <= _MOST_ELEMENTS:
+        return None
+    known: dict[str, Index] = {source: np.arange(math.prod(shape), dtype=np.int64).reshape(shape)}
+    for node in nodes:
+        made = _run(editor, node, known)
+        if made is None:
+            return None
+        known.update(zip(node.outputs, made, strict=True))
+    return _strides(known[value], shape)
+
+
+def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
+    """The walk of an array of element numbers through an array of the given shape."""
+    low = np.unravel_index(index.min(), shape)
+    box_low = [int(v) for v in low]
+    box_high = [int(v) for v in low]
+    places = np.unravel_index(index, shape)
+    for axis, place in enumerate(places):
+        box_low[axis], box_high[axis] = int(place.min()), int(place.max()) + 1
+    box = tuple(h - lo for lo, h in zip(box_low, box_high, strict=True))
+    if math.prod(box) != index.size:
+        return None
+    inside = np.ravel_multi_index(
+        tuple(p - lo for p, lo in zip(places, box_low, strict=True)), box
+    ).reshape(index.shape)
+    dims = _dims(inside)
+    if dims is None:
+        return None
+    by_stride = sorted(range(len(dims)), key=lambda i: -dims[i][1])
+    expected = index.size
+    for i in by_stride:
+        size, stride = dims[i]
+        if stride * size != expected:
+            return None
+        expected = stride
+    if expected != 1 or len(dims) > _MOST_DIMS:
+        return None
+    order = tuple(by_stride.index(i) for i in range(len(dims)))
+    sizes = tuple(dims[i][0] for i in by_stride)
+    return _Walk(tuple(box_low), tuple(box_high), sizes, order)
+
+
+def _dims(index: Index) -> list[tuple[int, int]] | None:
+    """(size, stride) of each dimension, split where one axis walks in two steps; None if none do."""
+    total = np.zeros((), np.int64)
+    dims: list[tuple[int, int]] = []
+    for axis, size in enumerate(index.shape):
+        line = np.moveaxis(index, axis, 0).reshape(size, -1)[:, 0]
+        total = total[..., None] + line
+        if size > 1:
+            split = _split(line)
+            if split is None:
+                return None
+            dims.extend(split)
+    if not np.array_equal(total, index):
+        return None
+    merged: list[tuple[int, int]] = []
+    for size, stride in dims:
+        if merged and merged[-1][1] == size * stride:
+            merged[-1] = (merged[-1][0] * size, stride)
+        else:
+            merged.append((size, stride))
+    return merged
+
+
+def _split(line: Index) -> list[tuple[int, int]] | None:
+    stride = int(line[1] - line[0])
+    if stride < 1:
+        return None
+    steps = np.flatnonzero(np.diff(line) != stride)
+    run = int(steps[0]) + 1 if steps.size else len(line)
+    if len(line) % run:
+        return None
+    if run == len(line):
+        return [(run, stride)]
+    if run == 1:
+        return None
+    heads = line[::run]
+    if not np.array_equal(heads[:, None] + stride * np.arange(run), line.reshape(-1, run)):
+        return None
+    outer = _split(heads)
+    return None if outer is None else [*outer, (run, stride)]
+
+
+# ---------------------------------------------------------------------- running on element numbers
+
+
+def _run(editor: Editor, node: Node, known: dict[str, Index]) -> list[Index] | None:
+    """What a node makes of element numbers."""
+    x = known[node.inputs[0]]
+    if node.op in _VIEWS:
+        shape = editor.shape(node.output)
+        return None if shape is None else [x.reshape(shape)]
+    return _RUN[node.op](editor, node, x, known)
+
+
+def _transpose(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
+    return [x.transpose(node.attrs.get("perm", range(x.ndim)[::-1]))]
+
+
+def _slice(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
+    given = [editor.ints(node.input(i)) if node.input(i) else None for i in range(1, 5)]
+    starts, ends = given[0], given[1]
+    missing = any(node.input(i + 1) and given[i] is None for i in range(4))
+    if missing or starts is None or ends is None:
+        return None
+    axes = given[2] if given[2] is not None else tuple(range(len(starts)))
+    steps = given[3] if given[3] is not None else (1,) * len(starts)
+    cut: list[slice] = [slice(None)] * x.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        stop = None if step < 0 and end < -x.shape[axis] else end
+        cut[axis] = slice(start, stop, step)
+    return [x[tuple(cut)]]
+
+
+def _concat(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
+    return [np.concatenate([known[name] for name in node.inputs], node.attrs["axis"])]
+
+
+def _gather(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
+    index = editor.constant(node.inputs[1])
+    return None if index is None else [np.take(x, index, node.attrs.get("axis", 0))]
+
+
+def _cut(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
+    axis = node.attrs.get("axis", 0)
+    shapes = [editor.shape(name) for name in node.outputs]
+    if any(shape is None for shape in shapes):
+        return None
+    ends = np.cumsum([shape[axis] for shape in shapes if shape is not None])
+    return list(np.split(x, ends[:-1], axis))
+
+
+def _to_space(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
+    n, c, h, w = x.shape
+    b = node.attrs["blocksize"]
+    if node.attrs.get("mode", "DCR") == "CRD":
+        parts = x.reshape(n, c // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+    else:
+        parts = x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+    return [parts.reshape(n, c // b**2, h * b, w * b)]
+
+
+def _to_depth(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
+    n, c, h, w = x.shape
+    b = node.attrs["blocksize"]
+    parts = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    return [parts.reshape(n, c * b**2, h // b, w // b)]
+
+
+_RUN: dict[str, Callable[[Editor, Node, Index, dict[str, Index]], Any]] = {
+    "Transpose": _transpose,
+    "Slice": _slice,
+    "Concat": _concat,
+    "Gather": _gather,
+    "Split": _cut,
+    "DepthToSpace": _to_space,
+    "SpaceToDepth": _to_depth,
+}
+
+RULE = Rule(
+    name="moved-elements",
+    set="faster",
+    exactness="exact",
+    why="however often elements change places, one Slice and one Transpose bring them there",
+    roots=tuple(sorted(_OPS)),
+    find=find,
+    order=15,
+)

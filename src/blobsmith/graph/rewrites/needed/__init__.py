@@ -1,0 +1,27 @@
+"""The rules that a graph needs so that the compiler accepts it and computes it right."""
+
+from __future__ import annotations
+
+from ..rule import Rule
+from . import (
+    compare,
+    doubles,
+    einsum,
+    fold,
+    grid,
+    nonfinite,
+    outputs,
+    pads,
+    resize,
+    scalars,
+    scatter,
+    sequences,
+)
+
+_MODULES = (
+    compare, doubles, einsum, fold, grid, nonfinite, outputs, pads, resize, scalars, scatter,
+    sequences,
+)  # fmt: skip
+
+RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
+"""All rules of the set."""

@@ -1,0 +1,38 @@
+"""The rules by set. Each set is a package with a `RULES` tuple; it is imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+
+from ...errors import UsageError
+from .rule import Rule, RuleSet
+
+SETS: tuple[RuleSet, ...] = ("needed", "faster")
+
+
+def rules(sets: Iterable[RuleSet] = SETS) -> tuple[Rule, ...]:
+    """All rules of the given sets, in the order in which they are tried.
+
+    Raises:
+        UsageError: there is no such set.
+    """
+    found: list[Rule] = []
+    for name in sets:
+        if name not in SETS:
+            raise UsageError(f"there is no set of rules {name!r}", remedy="needed or faster")
+        module = importlib.import_module(f".{name}", __package__)
+        found.extend(sorted(module.RULES, key=lambda rule: rule.order))
+    return tuple(found)
+
+
+def by_name(name: str) -> Rule:
+    """The rule of that name.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    for rule in rules():
+        if rule.name == name:
+            return rule
+    raise UsageError(f"there is no rewrite rule {name!r}", remedy="see docs/rewrites.md")

@@ -1,0 +1,280 @@
+"""FP16 trouble, known before the camera does: where, why, which line, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..tensors import NUMPY_NAMES, TensorSpec
+from . import advice, constants, digits
+from . import frames as inputs
+from .fp16 import OVERFLOW
+from .frames import Feeds, Frame
+from .intervals import Analysis, Reach, analyse
+from .network import Network, Node, read
+from .outputs import OutputError
+from .report import (
+    MAY,
+    OVERFLOWS,
+    PROVEN,
+    SEEN,
+    CheckReport,
+    ErrorReport,
+    StageRange,
+    TensorReport,
+    TensorVerdict,
+    Verdict,
+)  # fmt: skip
+from .seen import Observer, Recording, Seen
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..model import Model
+
+BlobRun = Callable[[Feeds], Mapping[str, npt.NDArray[Any]]]
+
+HEADROOM = 4.0
+"""An unproven tensor counts as safe if FP16 holds this many times what was seen of it."""
+BROKEN_SHARE = 0.1
+"""An output that is off by more than this share of its range is broken, not merely inexact."""
+BROKEN_OFF = 0.1
+"""The same for outputs that jump: this share of the values comes out differently."""
+
+
+def check(
+    model: Model,
+    *,
+    frames: Iterable[Feeds] | None = None,
+    blob_run: BlobRun | None = None,
+    stage_ranges: Sequence[StageRange] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> CheckReport:
+    """Bounds, ranges seen, FP16 errors and constants of a model.
+
+    Args:
+        model: the graph, simplified or not; specs give the inputs' dtypes and ranges.
+        frames: the user's inputs, one mapping of name to array each, run after the synthetic ones.
+        blob_run: runs the compiled blob on one set of inputs (U8 arrays where the blob takes U8)
+            and returns its outputs.
+        stage_ranges: bounds of the compiled stages.
+        progress: called with a label after each set of inputs.
+
+    Raises:
+        ModelError: the graph is not valid, or does not run in ONNX Runtime.
+        FrameError: frames that do not fit the inputs.
+    """
+    specs = model.inputs
+    chosen = inputs.standard(specs)
+    if frames is not None:
+        chosen = chain(chosen, inputs.given(frames, specs))
+    return _check(model, list(chosen) if frames is None else chosen, ideals=True,
+                  blob_run=blob_run, stages=stage_ranges or (), progress=progress)  # fmt: skip
+
+
+def quick_check(model: Model) -> CheckReport:
+    """The part that every build runs: bounds, and a run on noise and on the maximum.
+
+    Raises:
+        ModelError: as `check`.
+    """
+    return _check(model, list(inputs.quick(model.inputs)), ideals=False)
+
+
+def _check(
+    model: Model, frames: Iterable[Frame], *, ideals: bool, blob_run: BlobRun | None = None,
+    stages: Sequence[StageRange] = (), progress: Callable[[str], None] | None = None,
+) -> CheckReport:  # fmt: skip
+    network = read(model.proto)
+    full = analyse(network, model.inputs, half=False)
+    half = analyse(network, model.inputs, half=True)
+    observer = Observer(network, ideals=ideals)
+    blob = _BlobRuns(network, model.inputs, observer, blob_run)
+    recording = observer.watch(blob.along(frames), progress=progress)
+    lines = source_lines(model.proto)
+    lost = digits.lost(network, recording)
+    causes = _Causes(network, full, half, recording)
+    tensors = [
+        causes.report(node, name, lines.get(name, ""), lost.get(name, 0.0))
+        for node in network.steps()
+        for name in node.outputs
+        if name and network.is_float(name)
+    ]
+    changed = constants.survey(network, full)
+    errors = [_error(e, "fp16") for e in recording.outputs.values()]
+    errors += [_error(e, "blob") for e in blob.errors.values()]
+    tensors += [_stage(s, bool(blob.errors)) for s in stages if not s.safe]
+    verdict, proven = _verdict(tensors, errors, changed)
+    return CheckReport(
+        verdict=verdict,
+        proven=proven,
+        tensors=tuple(sorted(tensors, key=lambda t: t.harm)),
+        constants=changed,
+        errors=tuple(errors),
+        frames=tuple(recording.labels),
+        notes=full.notes,
+    )
+
+
+def source_lines(proto: onnx.ModelProto) -> dict[str, str]:
+    """The user's source line of each tensor, as far as the graph carries it."""
+    from ..graph import lines
+
+    return {name: str(line) for name, line in lines.lookup(proto).items()}
+
+
+class _Causes:
+    """Decides each tensor's verdict, following the graph from inputs to outputs."""
+
+    def __init__(
+        self, network: Network, full: Analysis, half: Analysis, recording: Recording
+    ) -> None:
+        self.network, self.full, self.half = network, full, half
+        self.recording = recording
+        self.blame: dict[str, tuple[str, TensorVerdict]] = {}
+
+    def report(self, node: Node, name: str, line: str, lost: float) -> TensorReport:
+        seen = self.recording.tensors.get(name)
+        verdict, cause = self.verdict(node, name, seen)
+        bounds = self.full[name]
+        known = seen if seen is not None and seen.high >= seen.low else None
+        return TensorReport(
+            name=name,
+            op=node.op,
+            line=line,
+            verdict=verdict,
+            bounds=(bounds.low, bounds.high),
+            attained=self.full.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED,
+            seen=None if known is None else (known.low, known.high),
+            subnormal_share=0.0 if seen is None else seen.subnormal_share,
+            error=0.0 if seen is None else seen.relative_error,
+            digits_lost=round(lost, 3),
+            cause=cause,
+            advice=self.advice(node, name, seen, verdict, cause),
+        )
+
+    def verdict(self, node: Node, name: str, seen: Seen | None) -> tuple[TensorVerdict, str]:
+        if seen is not None and (seen.half_nonfinite or seen.too_large):
+            cause = next((self.blame[n][0] or n for n in node.inputs if self._lost(n)), "")
+            self.blame[name] = (cause or name, OVERFLOWS)
+            return OVERFLOWS, cause
+        bounds = self.half[name]
+        if bounds.finite and not bounds.nan:
+            return PROVEN, ""
+        before = [self.blame[n] for n in node.inputs if n in self.blame]
+        own = self.full[name]
+        if before and own.magnitude < OVERFLOW:
+            cause, verdict = min(before, key=lambda b: (b[1] != OVERFLOWS, b[1] != MAY))
+            verdict = SEEN if verdict == OVERFLOWS else verdict
+            self.blame[name] = (cause, verdict)
+            return verdict, cause
+        verdict = self.alone(name, seen)
+        self.blame[name] = (name, verdict)
+        return verdict, ""
+
+    def _lost(self, name: str) -> bool:
+        return self.blame.get(name, ("", PROVEN))[1] == OVERFLOWS
+
+    def alone(self, name: str, seen: Seen | None) -> TensorVerdict:
+        """The verdict where the range is left here, if at all, and nothing was seen to overflow."""
+        own = self.full[name]
+        sharp = self.full.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED
+        if sharp and own.magnitude >= OVERFLOW:
+            return MAY
+        if seen is None or not seen.elements:
+            return MAY
+        return MAY if seen.magnitude * HEADROOM >= OVERFLOW else SEEN
+
+    def advice(
+        self, node: Node, name: str, seen: Seen | None, verdict: TensorVerdict, cause: str
+    ) -> str:
+        if cause:
+            return f"its inputs leave the range first: see {cause!r}"
+        if verdict in (OVERFLOWS, MAY, SEEN):
+            return advice.overflow(self.network, node, name, self.full, self.half, seen)
+        if seen is not None and seen.subnormal_share > 0.05 and seen.relative_error > 0.01:
+            return advice.underflow(seen)
+        return ""
+
+
+def _verdict(
+    tensors: Sequence[TensorReport],
+    errors: Sequence[ErrorReport],
+    changed: Sequence[constants.ConstantReport],
+) -> tuple[Verdict, bool]:
+    verdicts = {t.verdict for t in tensors}
+    proven = verdicts <= {PROVEN}
+    broken = any(e.lost or (not e.passes and _far_off(e)) for e in errors)
+    if OVERFLOWS in verdicts or broken:
+        return "broken", proven
+    if MAY in verdicts or any(not e.passes for e in errors) or any(c.harmful for c in changed):
+        return "at risk", proven
+    return "safe", proven
+
+
+def _far_off(error: ErrorReport) -> bool:
+    return error.off_share > BROKEN_OFF if error.stepped else error.share > BROKEN_SHARE
+
+
+def _stage(stage: StageRange, ran: bool) -> TensorReport:
+    """A compiled stage that may leave the range."""
+    return TensorReport(
+        name=f"stage {stage.index} {stage.type_name}", op=stage.type_name, line=stage.label,
+        verdict=SEEN if ran else MAY, bounds=stage.bounds, attained=False, seen=None,
+        subnormal_share=0.0, error=0.0, digits_lost=0.0,
+        cause="" if stage.origin else "an earlier stage",
+        advice="the compiled form of the graph may leave FP16's range here",
+    )  # fmt: skip
+
+
+def _error(error: OutputError, run: Literal["fp16", "blob"]) -> ErrorReport:
+    return ErrorReport(
+        name=error.name,
+        run=run,
+        low=error.low,
+        high=error.high,
+        largest=error.largest,
+        share=error.share,
+        p999_ulps=error.p999_ulps,
+        off_share=error.off_share,
+        stepped=error.steps,
+        lost=error.lost,
+        passes=error.passes,
+        where=error.where,
+    )
+
+
+class _BlobRuns:
+    """Runs the blob beside the graph, on the same inputs."""
+
+    def __init__(
+        self, network: Network, specs: Sequence[TensorSpec], observer: Observer,
+        run: BlobRun | None,
+    ) -> None:  # fmt: skip
+        self.network, self.observer, self.run = network, observer, run
+        self.dtypes = {spec.name: NUMPY_NAMES[spec.dtype] for spec in specs}
+        self.errors: dict[str, OutputError] = {}
+
+    def along(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+        """The frames, each run through the blob on its way."""
+        for frame in frames:
+            if self.run is not None:
+                self._compare(frame)
+            yield frame
+
+    def _compare(self, frame: Frame) -> None:
+        assert self.run is not None
+        feeds = {
+            n: np.asarray(v).astype(self.dtypes.get(n, "float32")) for n, v in frame.feeds.items()
+        }
+        got = self.run(feeds)
+        names = [n for n in self.network.outputs if n in got]
+        wanted = self.observer.full.run(frame.feeds, names)
+        for name in names:
+            jumps = name in self.observer.stepped
+            error = self.errors.setdefault(name, OutputError(name, jumps))
+            error.add(wanted[name], np.asarray(got[name]), frame.label)
