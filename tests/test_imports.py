@@ -48,7 +48,5 @@ def test_public_names_resolve() -> None:
 
 def test_build_stays_a_function_after_its_module_is_imported() -> None:
     code = "import blobsmith.builder, blobsmith; print(callable(blobsmith.build))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from .operators import OPERATORS, Operator
 
 # sha256 and size of the concat blob that Luxonis published for its tutorial in 2021 (6 shaves).
 CONCAT_SHA256 = "6ac3023ea8dac9b7501ead0f9b2c2a4495d2791a58b7049de065246455cf87be"
+
+# The frame difference that Luxonis published there: OpenVINO 2021.4, 6 shaves, 1664 bytes.
+DIFF_SHA256 = "5c9929bd947c44bba6cbe1e1cd9b2ed9472236cd616e50cd053f5806bf2882e7"
 
 # What OpenVINO 2022.1 appended behind that blob when it was exported here.
 CONCAT_TRAILER = bytes.fromhex(
@@ -86,12 +90,29 @@ def test_metadata_behind_the_blob(concat_bytes: bytes) -> None:
     assert Blob.from_bytes(concat_bytes).trailer is None
 
 
-def test_version_of_2021_4_is_read_alike(concat_bytes: bytes) -> None:
-    old = bytearray(concat_bytes)
-    old[60:68] = (2021).to_bytes(4, "little") + (4).to_bytes(4, "little")
-    blob = Blob.from_bytes(bytes(old))
+def test_the_published_2021_4_blob_of_the_frame_difference(
+    compile_blob: Callable[..., bytes],
+) -> None:
+    """Compiled here it differs from the published one in the version field alone."""
+    nodes = [
+        helper.make_node("ReduceSum", ["img1"], ["a"], axes=[0], keepdims=0),
+        helper.make_node("ReduceSum", ["img2"], ["b"], axes=[0], keepdims=0),
+        helper.make_node("Sub", ["a", "b"], ["output"]),
+    ]
+    frames = {"img1": (3, 720, 720), "img2": (3, 720, 720)}
+    data = bytearray(compile_blob(model(nodes, frames, {"output": (720, 720)}), shaves=6))
+    struct.pack_into("<II", data, 60, 2021, 4)
+    assert hashlib.sha256(data).hexdigest() == DIFF_SHA256
+    blob = Blob.from_bytes(bytes(data))
     assert blob.header.version == (2021, 4)
-    assert blob.stages == Blob.from_bytes(concat_bytes).stages
+    assert [stage.type_name for stage in blob.stages] == [
+        *("Convert", "AvgPool", "Power") * 2,
+        *("Power", "Sum"),
+    ]
+    assert [spec.shape for spec in blob.input_specs] == [(3, 720, 720)] * 2
+    assert [spec.shape for spec in blob.output_specs] == [(720, 720)]
+    assert blob.stages[2].fields["scale"] == 3.0
+    assert blob.stages[6].fields["scale"] == -1.0
 
 
 def test_hardware_stages(filter_bytes: bytes) -> None:

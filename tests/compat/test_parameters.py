@@ -26,9 +26,7 @@ from blobsmith.errors import UsageError
         (["--reverse_input_channels"], OptimizerParameters(reverse=True)),
         (
             ["--input=a,b", "--input_shape=[1,3,4,4],[1,8]", "--output=y"],
-            OptimizerParameters(
-                shapes=((1, 3, 4, 4), (1, 8)), inputs=("a", "b"), outputs=("y",)
-            ),
+            OptimizerParameters(shapes=((1, 3, 4, 4), (1, 8)), inputs=("a", "b"), outputs=("y",)),
         ),
         (["--data_type=FP16"], OptimizerParameters()),
     ],

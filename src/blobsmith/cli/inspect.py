@@ -48,11 +48,9 @@ def inspect(
 
 
 def _blob(artifact: Artifact, blob: Blob, out: Session, stages: bool) -> None:
-    from ..blob import describe, stage_rows
+    from ..blob.show import TEXT_COLUMNS, describe, stage_rows, text_rows
 
     facts = describe(blob)
-    if not stages:
-        facts.pop("stages", None)
     out.data.update(facts)
     counts = artifact.shave_counts
     held = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(blob.shaves)
@@ -70,9 +68,8 @@ def _blob(artifact: Artifact, blob: Blob, out: Session, stages: bool) -> None:
     memory = facts.get("memory", {})
     out.say("memory: " + ", ".join(f"{name} {size}" for name, size in memory.items()))
     if stages:
-        listed = stage_rows(blob)
-        columns = list(listed[0]) if listed else []
-        out.table("stages", columns, [[row[c] for c in columns] for row in listed])
+        out.data["stages"] = stage_rows(blob)
+        out.table("", TEXT_COLUMNS, text_rows(blob))
 
 
 def _time(blob: Blob, out: Session) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
 from ..blob.reader import Blob
@@ -16,6 +17,9 @@ from .memory import Memory
 from .operands import Scratch
 from .plan import plan
 from .results import RunResult, WarningLog
+
+_STEP_ERRORS = (ValueError, TypeError, IndexError, OverflowError, MemoryError, cv2.error)
+"""What NumPy and OpenCV raise on operands that a damaged file makes absurd."""
 
 
 class Emulator:
@@ -56,8 +60,8 @@ class Emulator:
                     f"the batch is {batch}, but {spec.name!r} has no batch dimension",
                     where=blob.name,
                 )
-        self._stages = plan(blob, self._memory, self._scratch, self._log)
-        self._steps = [step for steps in self._stages for step in steps]
+        with np.errstate(all="ignore"):
+            self._stages = plan(blob, self._memory, self._scratch, self._log)
         self._inputs = [
             (spec, self._memory.io_view(info, Location.INPUT))
             for spec, info in zip(blob.input_specs, blob.inputs, strict=True)
@@ -104,11 +108,23 @@ class Emulator:
                 self._memory.reset()
                 for array, (_, view) in zip(arrays, self._inputs, strict=True):
                     np.copyto(view, _slice(array, sample, batch))
-                for step in self._steps:
-                    step()
+                self._execute()
                 for spec, view in self._outputs:
                     np.copyto(_slice(results[spec.name], sample, batch), view)
             return RunResult(results, self._log.items())
+
+    def _execute(self) -> None:
+        """One pass over all stages, for the sample that lies in the input memory."""
+        for stage, steps in self._stages:
+            try:
+                for step in steps:
+                    step()
+            except _STEP_ERRORS as error:
+                raise BlobError(
+                    f"the stage cannot be executed: {error}",
+                    where=f"stage {stage.index} ({stage.type_name})",
+                    remedy="the file is damaged; build it again",
+                ) from error
 
 
 def _slice(array: np.ndarray, sample: int, batch: int) -> np.ndarray:

@@ -6,12 +6,15 @@ import functools
 from importlib import import_module
 
 from ..blob.reader import Blob
+from ..blob.records import Stage
 from ..blob.types import category
 from ..errors import BlobError
 from .context import Budget, Planner, StageContext
 from .memory import Memory, all_stages
 from .operands import Scratch, Step
 from .results import WarningLog
+
+Plan = list[tuple[Stage, list[Step]]]
 
 _FAMILIES = (
     "movement",
@@ -39,14 +42,14 @@ def planners() -> dict[int, Planner]:
     return table
 
 
-def plan(blob: Blob, memory: Memory, scratch: Scratch, log: WarningLog) -> list[list[Step]]:
-    """The calls of each stage, injected stages behind their hosts, in the order of execution.
+def plan(blob: Blob, memory: Memory, scratch: Scratch, log: WarningLog) -> Plan:
+    """Each stage with its calls, injected stages behind their hosts, in the order of execution.
 
     Raises:
         BlobError: a stage type that cannot be executed, or operands that do not fit it.
     """
     table, budget = planners(), Budget()
-    result = []
+    result: Plan = []
     for stage in all_stages(blob):
         planner = table.get(stage.type_id)
         if planner is None:
@@ -59,7 +62,7 @@ def plan(blob: Blob, memory: Memory, scratch: Scratch, log: WarningLog) -> list[
         context = StageContext(stage, memory, scratch, log, budget)
         try:
             planner(context)
-        except (ValueError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
             raise context.fail(f"its operands or parameters do not fit: {error}") from error
-        result.append(context.steps)
+        result.append((stage, context.steps))
     return result

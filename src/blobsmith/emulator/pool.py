@@ -6,6 +6,8 @@ import numpy as np
 
 from .context import StageContext
 
+_SHORT = 8  # up to this many rows or columns, adding them one by one is faster
+
 
 def plan_windows(
     ctx: StageContext,
@@ -42,12 +44,12 @@ def plan_windows(
         return
     ctx.spend(kh * x.shape[0] * height * used.shape[2] + kw * out.size)
     rows = ctx.scratch.array("rows", (x.shape[0], height, used.shape[2]))
-    if kh == used.shape[1]:
+    if _SHORT < kh == used.shape[1]:
         flat = rows[:, 0]
         ctx.then(lambda: combine.reduce(used, axis=1, out=flat))
     else:
         _slide(ctx, [used[:, k : k + (height - 1) * sy + 1 : sy] for k in range(kh)], rows, combine)
-    if kw == rows.shape[2]:
+    if _SHORT < kw == rows.shape[2]:
         column = out[:, :, 0]
         ctx.then(lambda: combine.reduce(rows, axis=2, out=column))
     else:

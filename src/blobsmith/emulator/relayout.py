@@ -31,7 +31,8 @@ def planned_copy(source: np.ndarray, target: np.ndarray) -> list[Step]:
             planar.ndim == 3
             and planar.shape[2] <= _MOST_CHANNELS
             and planar.strides[1] == planar.itemsize
-            and mixed.flags.c_contiguous
+            and mixed.strides[1:] == (mixed.shape[2] * mixed.itemsize, mixed.itemsize)
+            and mixed.strides[0] >= mixed.shape[1] * mixed.strides[1]
             and not np.may_share_memory(planar, mixed)
         ):
             return [_merge(planar, mixed)]
@@ -40,7 +41,7 @@ def planned_copy(source: np.ndarray, target: np.ndarray) -> list[Step]:
 
 def _merge(planar: np.ndarray, mixed: np.ndarray) -> Step:
     kind = f"i{mixed.itemsize}"  # only bits are moved
-    place = mixed.view(kind)
+    place = mixed.view(kind)  # rows may have gaps between them
     planes = [planar[:, :, channel].view(kind) for channel in range(planar.shape[2])]
 
     def merge() -> None:

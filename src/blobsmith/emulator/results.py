@@ -19,7 +19,9 @@ class RunWarning:
         kind: "overflow" (finite operands, a result beyond 65504 became inf), "nan" (no operand
             was NaN, a result is), "inherited" (inf or NaN came in with an operand), "prescale"
             (the sum of a hardware convolution before scaling passed 65504: whether the chip
-            clips there is unknown), "index" (a gather index outside its axis was clipped).
+            clips there is unknown), "padding" (hardware pooling with padding on some sides only,
+            whose place on the chip is unknown), "index" (a gather index outside its axis was
+            clipped).
         count: number of elements concerned, over all samples of the batch.
         detail: one sentence with the values concerned.
     """

@@ -262,6 +262,9 @@ def _interval(editor: Editor, node: Node, x: list[Interval]) -> Interval:  # noq
             total = _sum(total, other)
         return total
     if op == "Sub":
+        remainder = _remainder(editor, node, x[0])
+        if remainder is not None:
+            return remainder
         return _sum(x[0], _negated(x[1]))
     if op == "Mul":
         if node.inputs[0] == node.inputs[1]:
@@ -325,6 +328,27 @@ def _interval(editor: Editor, node: Node, x: list[Interval]) -> Interval:  # noq
     if op in ("ArgMax", "ArgMin"):
         return Interval(0.0, FP16_MAX, False, True)
     return ANYTHING
+
+
+def _remainder(editor: Editor, node: Node, x: Interval) -> Interval | None:
+    """x - floor(x / n) * n, as exporters write a remainder: in 0..n."""
+    product = editor.producer(node.inputs[1])
+    if product is None or product.op != "Mul":
+        return None
+    for index in (0, 1):
+        size, floor = editor.scalar(product.inputs[index]), editor.producer(product.inputs[1 - index])
+        if size is None or size <= 0 or floor is None or floor.op != "Floor":
+            continue
+        quotient = editor.producer(floor.inputs[0])
+        if (
+            quotient is not None
+            and quotient.op == "Div"
+            and quotient.inputs[0] == node.inputs[0]
+            and editor.scalar(quotient.inputs[1]) == size
+        ):
+            integral = x.integral and size == int(size)
+            return Interval(0.0, size - 1 if integral else size, not x.finite, integral)
+    return None
 
 
 def _clip(editor: Editor, node: Node, x: list[Interval]) -> Interval:

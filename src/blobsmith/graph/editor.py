@@ -346,6 +346,11 @@ class Editor:
         if self._record is not None:
             self._record.added.append(node)
 
+    def infer_again(self) -> None:
+        """Infers every node's outputs anew, where a change made more known than before."""
+        for node in self.sorted():
+            self._infer(node)
+
     def remove(self, nodes: Iterable[Node]) -> None:
         """Takes nodes out whose outputs nobody reads."""
         for node in nodes:

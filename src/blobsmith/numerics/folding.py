@@ -89,7 +89,7 @@ def _per_channel(network: Network, node: Node, value: AnyArray) -> bool:
     rank = network.rank(node.outputs[0])
     if rank is None or rank < 3 or value.ndim < rank - 1:
         return False
-    return int(value.size) == value.shape[value.ndim - rank + 1]
+    return bool(value.size == value.shape[value.ndim - rank + 1])
 
 
 def _along(scale: Array, weights: AnyArray, axis: int, group: int, *, last: bool = False) -> Array:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..blob import Blob
 from ..errors import FrameError
@@ -24,7 +25,7 @@ from ..tensors import NUMPY_NAMES, TensorSpec
 Described = Manifest | Artifact | Blob | Sequence[TensorSpec]
 
 
-def outputs_to_frames(nn_data: Any, manifest_or_blob: Described) -> dict[str, Array]:
+def outputs_to_frames(nn_data: Any, manifest_or_blob: Described) -> dict[str, NDArray[Any]]:
     """A network's outputs as something to look at, by name.
 
     Args:
@@ -39,7 +40,7 @@ def outputs_to_frames(nn_data: Any, manifest_or_blob: Described) -> dict[str, Ar
     Raises:
         FrameError: the message lacks an output, or has one of another size.
     """
-    frames: dict[str, Array] = {}
+    frames: dict[str, NDArray[Any]] = {}
     for output in decode_outputs(nn_data, manifest_or_blob):
         frames[output.name] = output.values if output.image is None else output.image
     return frames

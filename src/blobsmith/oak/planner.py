@@ -234,5 +234,8 @@ def _file_bytes(spec: TensorSpec, path: str) -> bytes:
     from ..runtime.sources import read_image
 
     if not is_picture(spec):
-        raise UsageError(f"the input {spec.name!r} {list(spec.shape)} cannot show a picture")
+        raise UsageError(
+            f"the input {spec.name!r} {list(spec.shape)} cannot show a picture",
+            remedy="give it numbers or an .npy file",
+        )
     return to_array(read_image(Path(path)), spec).tobytes()

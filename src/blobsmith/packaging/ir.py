@@ -4,6 +4,9 @@ It is written by the current openvino package (not by the 2022.1 compiler, whose
 nothing to do with), with FP16 weights, read back from the files, run on OpenVINO's CPU plugin and
 held against ONNX Runtime by the same tolerance as a blob. An .xml and a .bin of the same name
 belong together.
+
+The two OpenVINOs must not meet in one process: the compiler's libraries are loaded with global
+symbols, and the new ones then crash on them. So this has a worker of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from ..model import Model
 from ..tensors import Decoding, TensorSpec
 from ..verify import Verification
 from .atomic import PathLike, write_all_atomic
+
+COMPILER_LIBRARY = "libopenvino_intel_myriad_plugin.so"
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,24 @@ def write_ir(
         model: the graph to convert; its specs give the ranges of the test frames.
         directory: existing folder.
         name: of the files, without suffix.
-        executor: where the graph meets native code; None: this process's own limited worker.
+        executor: where the graph meets native code: a process in which nothing was compiled;
+            None: a limited worker for this one job.
 
     Raises:
-        EnvironmentFault: openvino is not installed; the folder cannot be written to.
+        EnvironmentFault: openvino is not installed; the folder cannot be written to; the
+            executor's process holds the compiler.
         ModelError: OpenVINO refuses the graph.
         CheckFailed: the IR does not compute what the ONNX does; nothing is written.
     """
-    from ..workers import default_executor
+    arguments = (model.onnx_bytes, model.inputs, model.outputs)
+    if executor is not None:
+        xml, weights, verification, version = executor.submit(ir_job, *arguments).result()
+    else:
+        from ..workers import LimitedExecutor, default_executor
 
-    pool = executor or default_executor()
-    job = pool.submit(ir_job, model.onnx_bytes, model.inputs, model.outputs)
-    xml, weights, verification, version = job.result()
+        limits = default_executor()
+        with LimitedExecutor(timeout=limits.timeout, memory=limits.memory) as own:
+            xml, weights, verification, version = own.submit(ir_job, *arguments).result()
     verification.require(f"the OpenVINO IR of {model.origin}")
     target = Path(directory)
     files = {target / f"{name}.xml": xml, target / f"{name}.bin": weights}
@@ -72,6 +83,11 @@ def ir_job(
     onnx_bytes: bytes, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
 ) -> tuple[bytes, bytes, Verification, str]:
     """The part of `write_ir` that runs inside the worker; not for direct use."""
+    if _compiled_here():
+        raise EnvironmentFault(
+            "the IR cannot be written in a process that has compiled a blob",
+            remedy="give write_ir an executor of its own, or none",
+        )
     try:
         openvino: Any = import_module("openvino")  # it has no type stubs
     except ImportError as error:
@@ -105,6 +121,14 @@ def ir_job(
     stepped = thresholded_outputs(onnx.load_model_from_string(onnx_bytes))
     verification = compare(specs, expected, actual, thresholded=stepped)
     return xml, weights, verification, str(openvino.__version__)
+
+
+def _compiled_here() -> bool:
+    """Whether this process has loaded the compiler (which exists for Linux only)."""
+    try:
+        return COMPILER_LIBRARY in Path("/proc/self/maps").read_text()
+    except OSError:
+        return False
 
 
 def _on_cpu(

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .elementary import CONDITIONS, ELEMENTARY
+
 
 def _always(*args: Any, **kwargs: Any) -> bool:
     return True
@@ -93,7 +95,8 @@ def _window(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     count = (x.shape[axis] - size) // step + 1
     stop = step * (count - 1) + 1
     before = (slice(None),) * axis
-    return torch.stack([x[(*before, slice(i, i + stop, step))] for i in range(size)], -1)
+    places = [(*before, slice(i, i + stop, step)) for i in range(size)]
+    return torch.stack([x[place] for place in places], -1)
 
 
 def _fold(
@@ -275,7 +278,7 @@ _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _bucketize: lambda x, boundaries, **kwargs: isinstance(x, Tensor),
 }
 DECOMPOSITIONS: dict[Any, Decomposition] = {
-    function: Decomposition(make, _CONDITIONS.get(make, _always))
-    for make, functions in _TABLE.items()
+    function: Decomposition(make, {**CONDITIONS, **_CONDITIONS}.get(make, _always))
+    for make, functions in {**ELEMENTARY, **_TABLE}.items()
     for function in functions
 }

@@ -150,10 +150,17 @@ def refusal(
         )
     operator = next((m[0] for _, text in failures if (m := _OPERATOR.search(text))), "")
     line = _operator_line(operator, function, examples) if operator else None
+    if operator and all("is not the function" not in text for _, text in failures):
+        return SourceError(
+            f"{origin} uses {operator.replace('aten::', 'torch.').replace('.linalg_', '.linalg.')}"
+            ", which has no equivalent in ONNX",
+            where=f"{line}" if line else origin,
+            remedy="write that step with other tensor operations",
+        )
     return SourceError(
         f"{origin} cannot be exported to ONNX: {failures[0][1]}",
         where=f"{line}" if line else origin,
-        remedy=f"replace that step by other tensor operations (all that was tried: {told})",
+        remedy=f"replace that step by other tensor operations (tried: {told})",
     )
 
 

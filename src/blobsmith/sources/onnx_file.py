@@ -322,6 +322,9 @@ def _check_graph(proto: onnx.ModelProto, name: str) -> None:
     import onnx
 
     try:
+        if not all(out.type.tensor_type.HasField("shape") for out in proto.graph.output):
+            # The checker wants a shape at every output; some exporters leave it out.
+            proto = onnx.shape_inference.infer_shapes(proto)
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
         text = str(error).strip().splitlines()[0]

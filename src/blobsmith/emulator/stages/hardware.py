@@ -16,6 +16,10 @@ from ..primitives import HALF_MAX
 _CONV, _CONV_POOL, _FC, _POOL = 0, 1, 2, 4
 _BLOCK = 8
 _REPEAT_RIGHT, _REPEAT_BOTTOM, _REPEAT_TOP, _REPEAT_LEFT = 1, 2, 4, 8
+_ONE_SIDED = (
+    "the engine pools a picture that is padded on some sides only; "
+    "how the chip places the windows then is unknown"
+)
 
 
 def hardware(ctx: StageContext) -> None:
@@ -66,6 +70,7 @@ class _Operation:
         self.x, self.out = x[0], out[0]
         if self.target.desc.dim_ids[:2] != (0, 1) or not self.out.flags.c_contiguous:
             raise ctx.fail(f"operation {position} writes an interleaved tensor")
+        self.pads = self._pads()
 
     def _target(self, buffer: Buffer, channels: slice) -> Target:
         """The slice of the output's channels that this operation writes."""
@@ -97,8 +102,32 @@ class _Operation:
         self.ctx.finish(self.target, self.source)
 
     def _pads(self) -> tuple[int, int]:
-        op = self.op
-        return (op.kernel_h // 2, op.kernel_w // 2) if op.with_pad else (0, 0)
+        """Rows above and columns before the input: half the kernel, for convolutions always.
+
+        The compiler also gives pooling to the engine that is padded on some sides only. Which
+        ones, the flags of maximum pooling say; average pooling has none, and what its output's
+        size leaves open is decided for the top and the left. That the chip does the same is a
+        guess, and a run warns of it.
+        """
+        op, out = self.op, self.out.shape[1:]
+        if not op.with_pad:
+            return 0, 0
+        usual = (op.kernel_h // 2, op.kernel_w // 2)
+        if op.op_type != _POOL:
+            return usual
+        if op.pad_mode:
+            top = usual[0] if op.pad_mode & _REPEAT_TOP else 0
+            left = usual[1] if op.pad_mode & _REPEAT_LEFT else 0
+        elif op.stride == 1:
+            top = min(usual[0], max(0, out[0] - 1 + op.kernel_h - self.x.shape[1]))
+            left = min(usual[1], max(0, out[1] - 1 + op.kernel_w - self.x.shape[2]))
+        else:
+            return usual
+        full = all(n == m for n, m in zip(out, self.x.shape[1:], strict=True))
+        if (top, left) != usual or (not op.pad_mode and not full):
+            ctx, count = self.ctx, self.out.size
+            ctx.then(lambda: ctx.warn("padding", count, _ONE_SIDED))
+        return top, left
 
     def _reach(self, out: tuple[int, ...]) -> tuple[int, int]:
         """Rows and columns of padded input; a kernel may reach one window beyond the input."""
@@ -113,7 +142,7 @@ class _Operation:
 
     def _padded(self, x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The input with zeros or repeated borders around it."""
-        op, (top, left) = self.op, self._pads()
+        op, (top, left) = self.op, self.pads
         padded = plan_padded(self.ctx, x, size, top, left)
         if padded.base is x.base and not (top or left):
             return padded
@@ -154,7 +183,7 @@ class _Operation:
         weights, x = self._weights()
         bias, scale = self._vector(op.biases), self._vector(op.scales)
         size = self._reach(result.shape[1:])
-        top, left = self._pads()
+        top, left = self.pads
         if op.pad_mode:
             x, top, left = self._padded(x, size), 0, 0
         exact = scale is None or bool((np.frexp(scale)[0] == 0.5).all())

@@ -1,8 +1,13 @@
-"""Gather, GatherElements and StridedSlice (section 4.1)."""
+"""Gather, GatherElements, StridedSlice (section 4.1), and GatherND and OneHot.
+
+The last two are none of the specification's verified types; their layouts were found from blobs.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +87,71 @@ def gather_elements(ctx: StageContext) -> None:
     ctx.then(lambda: np.copyto(target, np.take_along_axis(part, read(), axis)))
 
 
+def gather_nd(ctx: StageContext) -> None:
+    """GatherND 136: the last axis of the indices, in ONNX order, holds positions in the input.
+
+    Its one parameter is the number of leading batch axes.
+    """
+    source = in_ir_order(ctx.raw(0), ctx.buffer(0).desc)
+    target = in_ir_order(ctx.raw(1, write=True), ctx.buffer(1).desc)
+    indices = ctx.source(2)
+    picks = in_ir_order(indices.data, indices.desc)
+    (batch,) = _unpacked(ctx, "<I")
+    depth = picks.shape[-1]
+    if not batch + depth <= source.ndim or batch >= picks.ndim:
+        raise ctx.fail(f"{batch} batch axes and positions of {depth} in {source.shape}")
+    outer, rest = picks.shape[:-1], source.shape[batch + depth :]
+    if source.shape[:batch] != outer[:batch] or source.dtype != target.dtype:
+        raise ctx.fail(f"{source.shape} and indices {picks.shape} have different batches")
+    if int(np.prod((*outer, *rest))) != target.size:
+        raise ctx.fail(f"indices {picks.shape} into {source.shape} do not give {target.shape}")
+    reads = [
+        _clipped(ctx, picks[..., i], indices.constant, source.shape[batch + i])
+        for i in range(depth)
+    ]
+    grid: tuple[np.ndarray, ...] = np.indices(outer[:batch], sparse=True)
+    widen = (slice(None),) * batch + (None,) * (len(outer) - batch)
+    leading = tuple(positions[widen] for positions in grid)
+
+    def take() -> None:
+        where = (*leading, *(read() for read in reads))
+        np.copyto(target, source[where].reshape(target.shape))
+
+    ctx.then(take)
+
+
+def one_hot(ctx: StageContext) -> None:
+    """OneHot 117: `on` where the position along the new axis is the index, `off` elsewhere.
+
+    Parameters: memory axis of the output, its size, on, off. Indices outside give `off`.
+    """
+    axis, depth, on, off = _unpacked(ctx, "<2I2f")
+    indices, target = ctx.source(0), ctx.target(1)
+    place = target.data.ndim - 1 - axis
+    if not 0 <= place < target.data.ndim or target.data.shape[place] != depth:
+        raise ctx.fail(f"axis {axis} of {target.data.shape} is not {depth} long")
+    rest = (*target.data.shape[:place], *target.data.shape[place + 1 :])
+    if indices.data.size != int(np.prod(rest)):
+        raise ctx.fail(f"indices {indices.data.shape} do not give {target.data.shape}")
+    shape = [1] * target.data.ndim
+    shape[place] = depth
+    classes = np.arange(depth).reshape(shape)
+
+    def spread() -> None:
+        picked = np.expand_dims(indices.data.reshape(rest).astype(np.int64), place)
+        picked = np.where(picked < 0, picked + depth, picked)
+        np.copyto(target.data, np.where(picked == classes, on, off), casting="unsafe")
+
+    ctx.then(spread)
+    ctx.finish(target)
+
+
+def _unpacked(ctx: StageContext, code: str) -> tuple[Any, ...]:
+    if len(ctx.stage.params) != struct.calcsize(code):
+        raise ctx.fail(f"{len(ctx.stage.params)} bytes of parameters")
+    return struct.unpack(code, ctx.stage.params)
+
+
 def strided_slice(ctx: StageContext) -> None:
     """StridedSlice 133: NumPy slicing; bit a of a mask is ONNX axis a, set: the value is used."""
     source = in_ir_order(ctx.raw(0), ctx.buffer(0).desc)
@@ -120,4 +190,10 @@ def strided_slice(ctx: StageContext) -> None:
         ctx.then(lambda: np.copyto(target, view.reshape(target.shape)))
 
 
-PLANNERS: dict[int, Planner] = {100: gather, 133: strided_slice, 139: gather_elements}
+PLANNERS: dict[int, Planner] = {
+    100: gather,
+    117: one_hot,
+    133: strided_slice,
+    136: gather_nd,
+    139: gather_elements,
+}

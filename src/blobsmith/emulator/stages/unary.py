@@ -67,7 +67,9 @@ def _erf_table() -> np.ndarray:
 def _gelu_table() -> np.ndarray:
     """x (1 + erf(x / sqrt 2)) / 2 of every half, as FP32."""
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
-    values = [v * math.erfc(-v * math.sqrt(0.5)) / 2 if v != -math.inf else -0.0 for v in halves]
+    values = [
+        v * math.erfc(-v * math.sqrt(0.5)) / 2 if v != -math.inf else -0.0 for v in halves.tolist()
+    ]
     return np.array(values, np.float64).astype(np.float32)
 
 

@@ -283,7 +283,7 @@ class _Run:
     def _shape_failure(self, rule: Rule, start: Editor) -> str:
         for name in self.editor.outputs:
             was, now = start.type(name), self.editor.type(name)
-            if was and now and was != now and not rule.reshapes:
+            if was and now and was.shape is not None and was != now and not rule.reshapes:
                 return f"the output {name} changed from {was} to {now}"
         return ""
 

@@ -23,17 +23,24 @@ _FP16_MIN_EXPONENT = -14
 
 
 def feeds(editor: Editor, seed: int) -> list[dict[str, Array]]:
-    """Inputs for the check: noise over 0..255, all 0, all 255, and noise over -1..1."""
+    """Inputs for the check: noise, all low, all high, and noise around 0.
+
+    Low and high are those of `editor.ranges`, or 0 and 255.
+    """
     rng = np.random.default_rng(seed)
     sets: list[dict[str, Array]] = [{}, {}, {}, {}]
     for name in editor.inputs:
         dtype, shape = editor.dtype(name), editor.shape(name) or ()
-        noise = rng.integers(0, 256, shape)
-        sets[0][name] = noise.astype(dtype)
-        sets[1][name] = np.zeros(shape, dtype)
-        sets[2][name] = np.full(shape, 255, dtype)
-        small = rng.uniform(-1, 1, shape) if editor.is_float(name) else noise // 64
-        sets[3][name] = np.asarray(small).astype(dtype)
+        low, high = editor.ranges.get(name, (0.0, 255.0))
+        unit = rng.random(shape)
+        noise = low + unit * (high - low)
+        if high - low > 16:
+            noise = np.rint(noise)
+        near = np.clip(2 * unit - 1, low, high) if name in editor.ranges else 2 * unit - 1
+        whole = dtype is not None and dtype.kind in "iub"
+        columns = (noise, np.full(shape, low), np.full(shape, high), np.rint(near) if whole else near)
+        for feed, values in zip(sets, columns, strict=True):
+            feed[name] = np.asarray(values).astype(dtype)
     return sets
 
 

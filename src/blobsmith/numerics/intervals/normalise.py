@@ -34,6 +34,8 @@ def batch_norm_factors(step: Step) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _standardised(step: Step, count: int) -> Interval:
     """Bounds of (x - mean) / deviation: at most sqrt(n - 1) deviations from the mean."""
+    if step[0].magnitude > 1e18:  # the variance may leave FP32
+        return UNBOUNDED
     top = float(np.sqrt(max(count - 1, 1))) * 1.01
     return step.stored(make(-top, top, step[0].nan or not step[0].finite))
 

@@ -41,15 +41,15 @@ class _Writer:
             _copy_origin(like, node)
         self.nodes.append(node)
 
-    def at(self, name: str, wanted: int | None, like: NodeProto) -> str:
+    def at(self, name: str, source: str, wanted: int | None, like: NodeProto) -> str:
         """A tensor with the wanted exponent."""
         have = self.plan.exponents.get(name)
         if wanted is None or have is None or wanted == have:
-            return name
+            return source
         key = (name, wanted)
         if key not in self.aliases:
             output = self.fresh(f"{name}{MARK}{wanted - have}")
-            self.scaled(name, wanted - have, output, like)
+            self.scaled(source, wanted - have, output, like)
             self.aliases[key] = output
             self.actions.append(f"put in: {name!r} times 2^{wanted - have}")
         return self.aliases[key]
@@ -102,11 +102,9 @@ def _write_node(writer: _Writer, node: Node, proto: NodeProto, renamed: dict[str
                 copy.input[index] = writer.constant(f"{name}{MARK}{power}", scaled)
                 writer.actions.append(f"constant {name!r} of {node.op} times 2^{power}")
             continue
-        copy.input[index] = renamed.get(name, name)
-        wanted = settled.inputs[index]
-        if name and wanted is not None:
-            given = writer.at(name, wanted, proto)
-            copy.input[index] = renamed.get(given, given)
+        if name:
+            source = renamed.get(name, name)
+            copy.input[index] = writer.at(name, source, settled.inputs[index], proto)
     for attribute in copy.attribute:
         power = settled.attributes.get(attribute.name, 0)
         if power and attribute.type == onnx.AttributeProto.FLOAT:

@@ -10,7 +10,23 @@ from ...node import Node
 from ..rule import Change, Outcome, Rule
 from .patterns import affine_step
 
-_BINARY = frozenset("Add Sub Mul Div Min Max Pow Greater Less Equal And Or Xor".split())
+_BINARY = frozenset(
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Min",
+        "Max",
+        "Pow",
+        "Greater",
+        "Less",
+        "Equal",
+        "And",
+        "Or",
+        "Xor",
+    ]
+)
 
 
 def find_repeated(editor: Editor, node: Node) -> Outcome:

@@ -25,17 +25,21 @@ _FP16_STEP = 2.0**-11
 def find_joined(editor: Editor, node: Node) -> Outcome:
     """A Clip of a number times an image, or of an image plus a number."""
     limits = clip_limits(editor, node)
-    inner = editor.producer(node.inputs[0])
-    step = affine_step(editor, inner)
-    if limits is None or inner is None or step is None or editor.uses(inner.output) != 1:
-        return None
-    source = affine(editor, step.source)
+    step = affine(editor, node.inputs[0])
     shape = editor.shape(node.output)
-    if source.source != step.source or shape is None or len(shape) < 2 or shape[-1] < 2:
+    if limits is None or step.source == node.inputs[0] or shape is None:
         return None
+    if len(shape) < 2 or shape[-1] < 2 or editor.uses(node.inputs[0]) != 1:
+        return None
+    maker = editor.producer(node.inputs[0])
+    rows = (
+        [editor.constants[i].shape for i in maker.inputs if i in editor.constants] if maker else []
+    )
+    if any(row and row[-1] == shape[-1] for row in rows):
+        return None  # it is joined already
     op, number = ("Add", step.shift) if step.shift else ("Mul", step.scale)
     maker = editor.producer(step.source)
-    if step.scale != 1 and step.shift or (maker is not None and maker.op == "Conv"):
+    if (step.scale != 1 and step.shift) or (maker is not None and maker.op == "Conv"):
         return None
     if not _SMALLEST <= abs(number) <= _LARGEST:
         return None
@@ -48,11 +52,9 @@ def find_joined(editor: Editor, node: Node) -> Outcome:
         low, high = (None if math.isinf(v) else v for v in limits)
         value = b.op(op, step.source, row)
         made = b.op("Relu", value) if node.op == "Relu" else b.clip(value, low, high)
-        b.commit([inner, node], {node.output: made})
+        b.commit([node], {node.output: made})
 
-    return Change(
-        apply, nodes=(inner, node), by_cost=True, without_cost=False, signature=node.output
-    )
+    return Change(apply, nodes=(node,), by_cost=True, without_cost=False, signature=node.output)
 
 
 def _exact(number: float) -> bool:

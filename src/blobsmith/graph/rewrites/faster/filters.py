@@ -15,7 +15,9 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Change, Outcome, Rule, Variant
+from . import reductions
 from .linear import blocks, emit, engine, price
+from .linear.factors import factorize
 from .linear.scene import Group, groups
 from .linear.steps import STEPS
 
@@ -30,6 +32,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     if group is None:
         return None
     present = price.nodes(editor, list(group.nodes))
+    present += price.nodes(editor, list(group.shared)) / 2
     found = [c for c in price.candidates(group.form) if c.cycles < present - _GAIN]
     if not found:
         return None
@@ -52,13 +55,16 @@ def _write(editor: Editor, group: Group, candidate: price.Candidate) -> None:
     b = Builder(editor, like=group.nodes[-1])
     whole = write(b, group, candidate)
     results, first = {}, 0
-    for value, rows in zip(group.values, group.rows):
+    for value, rows in zip(group.values, group.rows, strict=True):
         part = whole
         if rows != group.form.rows:
             part = b.slice(whole, 1, first, first + rows)
         first += rows
         results[value] = b.reshape(part, b.shape(value))
+    readers = {reader for value in group.values for reader in editor.consumers(value)}
     b.commit(list(group.nodes), results)
+    for reader in readers:
+        reductions.split(editor, reader)
 
 
 def write(b: Builder, group: Group, candidate: price.Candidate) -> str:
@@ -71,7 +77,7 @@ def write(b: Builder, group: Group, candidate: price.Candidate) -> str:
     if candidate.name == "sum":
         return emit.pointwise(b, form)
     if candidate.name == "separable":
-        factors = emit.factorize(form.kernel)
+        factors = factorize(form.kernel)
         if factors is None:
             raise ModelError("the kernel does not split into two passes")
         return emit.separable(b, form, factors)

@@ -54,15 +54,18 @@ def find(editor: Editor, node: Node) -> Outcome:
     stretch = _stretch(editor, node)
     if stretch is None:
         return None
-    source, nodes = stretch
-    walk = _walk(editor, source, value, nodes)
-    if walk is None:
+    sources, nodes = stretch
+    found = _walk(editor, sources, value, nodes)
+    if found is None:
         return None
+    source, walk = found
+    if source in editor.constants:
+        return _constant(editor, node, source, nodes)
     shape = editor.shape(source) or ()
     cut = any(walk.starts) or walk.stops != shape
     moved = list(walk.order) != sorted(walk.order)
-    present = sum(n.op not in _VIEWS for n in nodes)
-    views = len(nodes) - present
+    views = sum(n.op in _VIEWS for n in nodes)
+    present = len(nodes) - views + sum(n.op == "Gather" for n in nodes)  # a Slice is a view often
     needed = cut + moved
     if (present, views) <= (needed, 2 if moved else 1):
         return None
@@ -79,7 +82,7 @@ def find(editor: Editor, node: Node) -> Outcome:
             made = b.transpose(b.reshape(made, walk.sizes), walk.order)
         b.commit(list(nodes), {value: b.reshape(made, b.shape(value))})
 
-    return Change(apply, nodes=nodes, by_cost=present > needed, signature=value)
+    return Change(apply, nodes=nodes, by_cost=moved, signature=value)
 
 
 def _ends(editor: Editor, node: Node) -> bool:
@@ -89,11 +92,14 @@ def _ends(editor: Editor, node: Node) -> bool:
     return node.output in editor.outputs or any(r.op not in _OPS for r in readers)
 
 
-def _stretch(editor: Editor, last: Node) -> tuple[str, tuple[Node, ...]] | None:
-    """The one value that the stretch ending here reads, and its nodes; None if it reads several."""
-    sources: set[str] = set()
+def _stretch(editor: Editor, last: Node) -> tuple[dict[str, int], tuple[Node, ...]] | None:
+    """What the stretch that ends here reads, and its nodes; None if it is too large.
+
+    Every value that is read comes with the number of its first element.
+    """
+    sources: dict[str, int] = {}
     found: dict[Node, None] = {}
-    pending = [last]
+    pending, count = [last], 0
     while pending:
         node = pending.pop()
         if node in found:
@@ -102,47 +108,70 @@ def _stretch(editor: Editor, last: Node) -> tuple[str, tuple[Node, ...]] | None:
         if len(found) > _MOST_NODES:
             return None
         for value in _moved(node):
-            maker = editor.producer(value)
+            maker, shape = editor.producer(value), editor.shape(value)
             if maker is not None and maker.op in _OPS and not maker.domain:
                 pending.append(maker)
-            else:
-                sources.add(value)
-    if len(sources) != 1 or (source := sources.pop()) in editor.constants:
-        return None
-    return source, tuple(n for n in editor.sorted() if n in found)
+            elif value not in sources:
+                if shape is None or (count := count + math.prod(shape)) > _MOST_ELEMENTS:
+                    return None
+                sources[value] = count - math.prod(shape)
+    return sources, tuple(n for n in editor.sorted() if n in found)
 
 
 def _moved(node: Node) -> list[str]:
     return list(node.inputs) if node.op == "Concat" else node.inputs[:1]
 
 
-def _walk(editor: Editor, source: str, value: str, nodes: tuple[Node, ...]) -> _Walk | None:
-    shape, out = editor.shape(source), editor.shape(value)
-    if shape is None or out is None or not 0 < math.prod(shape) <= _MOST_ELEMENTS:
-        return None
-    known: dict[str, Index] = {source: np.arange(math.prod(shape), dtype=np.int64).reshape(shape)}
+def _walk(
+    editor: Editor, sources: dict[str, int], value: str, nodes: tuple[Node, ...]
+) -> tuple[str, _Walk] | None:
+    """The only source whose elements arrive, and how the value walks through it."""
+    known: dict[str, Index] = {}
+    for name, first in sources.items():
+        shape = editor.shape(name) or ()
+        known[name] = first + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
     for node in nodes:
         made = _run(editor, node, known)
         if made is None:
             return None
         known.update(zip(node.outputs, made, strict=True))
-    return _strides(known[value], shape)
+    index = known[value]
+    if not index.size:
+        return None
+    for name, first in sources.items():
+        shape = editor.shape(name) or ()
+        inside = first <= index.min() and index.max() < first + math.prod(shape)
+        if inside:
+            walk = _strides(index - first, shape)
+            return None if walk is None else (name, walk)
+    return None
+
+
+def _constant(editor: Editor, node: Node, source: str, nodes: tuple[Node, ...]) -> Outcome:
+    """A stretch in which only elements of a constant arrive, if they are all the same."""
+    number, dtype = editor.scalar(source), editor.dtype(source)
+    if number is None or node.output in editor.outputs:
+        return None
+    full = np.full(editor.shape(node.output) or (), number, dtype)
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        b.commit(list(nodes), {node.output: editor.add_constant(full)})
+
+    return Change(apply, nodes=nodes)
 
 
 def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
     """The walk of an array of element numbers through an array of the given shape."""
-    low = np.unravel_index(index.min(), shape)
-    box_low = [int(v) for v in low]
-    box_high = [int(v) for v in low]
-    places = np.unravel_index(index, shape)
-    for axis, place in enumerate(places):
-        box_low[axis], box_high[axis] = int(place.min()), int(place.max()) + 1
+    places = _places(index, shape)
+    box_low = [int(p.min()) for p in places]
+    box_high = [int(p.max()) + 1 for p in places]
     box = tuple(h - lo for lo, h in zip(box_low, box_high, strict=True))
     if math.prod(box) != index.size:
         return None
-    inside = np.ravel_multi_index(
-        tuple(p - lo for p, lo in zip(places, box_low, strict=True)), box
-    ).reshape(index.shape)
+    inside = np.zeros_like(index)
+    for place, low, size in zip(places, box_low, box, strict=True):
+        inside = inside * size + (place - low)
     dims = _dims(inside)
     if dims is None:
         return None
@@ -158,6 +187,15 @@ def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
     order = tuple(by_stride.index(i) for i in range(len(dims)))
     sizes = tuple(dims[i][0] for i in by_stride)
     return _Walk(tuple(box_low), tuple(box_high), sizes, order)
+
+
+def _places(index: Index, shape: tuple[int, ...]) -> list[Index]:
+    """Element numbers as positions. (numpy 2.4's unravel_index is wrong for some large arrays.)"""
+    places, rest = [], index
+    for size in reversed(shape):
+        rest, place = np.divmod(rest, size)
+        places.append(place)
+    return places[::-1]
 
 
 def _dims(index: Index) -> list[tuple[int, int]] | None:

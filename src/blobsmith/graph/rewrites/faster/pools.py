@@ -17,7 +17,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     """A padded MaxPool."""
     kernel = node.attrs.get("kernel_shape", [])
     pads = list(node.attrs.get("pads", []))
-    if not any(pads) or len(kernel) != 2 or len(node.outputs) > 1 and node.outputs[1]:
+    if not any(pads) or len(kernel) != 2 or (len(node.outputs) > 1 and node.outputs[1]):
         return None
     if node.attrs.get("auto_pad", "NOTSET") != "NOTSET" or node.attrs.get("ceil_mode", 0):
         return Refused("its padding follows from the sizes")

@@ -16,7 +16,7 @@ _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "Rando
                      "Multinomial", "Bernoulli", "Dropout"})  # fmt: skip
 
 
-def _operand(editor: Editor, name: str) -> Any:
+def operand(editor: Editor, name: str) -> Any:
     array = editor.constant(name)
     if array is None or array.nbytes > _SMALL:
         return name
@@ -35,7 +35,7 @@ def _signature(editor: Editor, node: Node) -> Any:
             attrs.append((name, tuple(value)))
         else:
             return None
-    return node.op, node.domain, tuple(attrs), tuple(_operand(editor, i) for i in node.inputs)
+    return node.op, node.domain, tuple(attrs), tuple(operand(editor, i) for i in node.inputs)
 
 
 def find(editor: Editor, node: Node) -> Outcome:

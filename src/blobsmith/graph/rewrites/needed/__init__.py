@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from ..rule import Rule
 from . import (
+    activations,
     compare,
     doubles,
     einsum,
+    elementary,
     fold,
+    gathers,
     grid,
+    integers,
+    loops,
     nonfinite,
     outputs,
     pads,
@@ -19,8 +24,8 @@ from . import (
 )
 
 _MODULES = (
-    compare, doubles, einsum, fold, grid, nonfinite, outputs, pads, resize, scalars, scatter,
-    sequences,
+    activations, compare, doubles, einsum, elementary, fold, gathers, grid, integers, loops,
+    nonfinite, outputs, pads, resize, scalars, scatter, sequences,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

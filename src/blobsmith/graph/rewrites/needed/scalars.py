@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
-from ..rule import Change, Outcome, Rule
+from ..rule import Change, Outcome, Refused, Rule
 
 _ELEMENTWISE = frozenset(
     """Add Sub Mul Div Pow Max Min Abs Neg Sqrt Exp Log Reciprocal Floor Ceil Round Relu Sigmoid
@@ -23,6 +23,8 @@ def find(editor: Editor, node: Node) -> Outcome:
     if not _is_scalar(editor, node):
         return None
     chosen = [n for n in editor.sorted() if _is_scalar(editor, n)]
+    if any(n.op in ("Loop", "If", "Scan") for n in editor.nodes):
+        return Refused("a loop or branch that stays needs rank 0")
 
     def apply() -> None:
         _raise_all(editor, chosen)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ....builder import Builder
 from . import emit, engine
+from .factors import Factors
 from .form import Array, Axis, Form
 
 SIZES = (2, 3, 4, 5, 6, 8)
@@ -53,7 +54,7 @@ class Plan:
     cycles: float
 
 
-def plans(form: Form, block: int, factors: emit.Factors | None) -> list[Plan]:
+def plans(form: Form, block: int, factors: Factors | None) -> list[Plan]:
     """The ways in which the form can be computed in blocks of that size; empty if there is none.
 
     Args:
@@ -65,7 +66,7 @@ def plans(form: Form, block: int, factors: emit.Factors | None) -> list[Plan]:
     if min(y.size, x.size) < 4 * block or max(form.taps) == 1 or y.stride != x.stride:
         return []
     whole = (Pass(form.kernel, (y.start, x.start)),)
-    ways = [whole]
+    ways: list[tuple[Pass, ...]] = [whole]
     if y.stride == 1:
         inputs = form.inputs
         entered = Pass(np.eye(inputs)[:, :, None, None], (0, 0))
@@ -83,7 +84,7 @@ def _plan(form: Form, block: int, passes: tuple[Pass, ...]) -> Plan | None:
     if any(p.kernel.shape[0] * size > _MOST_CHANNELS for p in passes):
         return None
     extents = [_extent(p, block) for p in passes[1:]]
-    modes = {a.mode for a, t in zip((y, x), form.taps) if a.outside(t)}
+    modes = {a.mode for a, t in zip((y, x), form.taps, strict=True) if a.outside(t)}
     padded = (
         passes[0].kernel.shape[2:] == (1, 1) and modes == {"constant"}
         and y.size == y.base and x.size == x.base
@@ -93,8 +94,8 @@ def _plan(form: Form, block: int, passes: tuple[Pass, ...]) -> Plan | None:
         extents = [_centred(extent) for extent in extents]
     else:
         for extent in reversed(extents):
-            low = [a + first for a, (first, _) in zip(low, extent)]
-            high = [a + first + taps - 1 for a, (first, taps) in zip(high, extent)]
+            low = [a + first for a, (first, _) in zip(low, extent, strict=True)]
+            high = [a + first + taps - 1 for a, (first, taps) in zip(high, extent, strict=True)]
     rows, inputs, kh, kw = passes[0].kernel.shape
     kernels = [(kh + (block - 1) * stride, kw + (block - 1) * stride)]
     kernels += [(ey[1], ex[1]) for ey, ex in extents]
@@ -102,7 +103,7 @@ def _plan(form: Form, block: int, passes: tuple[Pass, ...]) -> Plan | None:
         return None
     positions = (high[0] - low[0]) * (high[1] - low[1])
     cycles = engine.cycles(inputs, rows * size, kernels[0], positions) + engine.STAGE
-    for stage, taps in zip(passes[1:], kernels[1:]):
+    for stage, taps in zip(passes[1:], kernels[1:], strict=True):
         outputs, inputs = stage.kernel.shape[:2]
         cycles += engine.cycles(inputs * size, outputs * size, taps, positions) + engine.STAGE
     plan = Plan(block, passes, (low[0], low[1]), (high[0], high[1]), padded, cycles)
@@ -112,7 +113,7 @@ def _plan(form: Form, block: int, passes: tuple[Pass, ...]) -> Plan | None:
 def _extent(stage: Pass, block: int) -> list[tuple[int, int]]:
     """First block and number of blocks that a filter reads, along H and W."""
     found = []
-    for start, taps in zip(stage.start, stage.kernel.shape[2:]):
+    for start, taps in zip(stage.start, stage.kernel.shape[2:], strict=True):
         first = start // block
         found.append((first, (block + start + taps - 2) // block - first + 1))
     return found
@@ -142,7 +143,7 @@ def walks(form: Form, plan: Plan) -> tuple[Axis, Axis]:
 
 def _reaches(form: Form, plan: Plan, taps: tuple[int, int]) -> bool:
     """Whether reflecting or wrapping continues the source as far as the blocks need it."""
-    for axis, count in zip(walks(form, plan), taps):
+    for axis, count in zip(walks(form, plan), taps, strict=True):
         before, after = -axis.start, axis.last(count) - axis.base
         if axis.mode in ("reflect", "wrap") and max(before, after) >= axis.base:
             return False
@@ -176,7 +177,9 @@ def between(stage: Pass, block: int, *, centred: bool = False) -> Pass:
             for u in range(kh):
                 for v in range(kw):
                     y, x = i + stage.start[0] + u, j + stage.start[1] + v
-                    part = kernel[:, i, j, :, y % block, x % block, y // block - fy, x // block - fx]
+                    part = kernel[
+                        :, i, j, :, y % block, x % block, y // block - fy, x // block - fx
+                    ]
                     part += stage.kernel[:, :, u, v]
     return Pass(kernel.reshape(rows * block**2, inputs * block**2, ty, tx), (fy, fx))
 

@@ -9,6 +9,7 @@ import numpy as np
 from .....errors import ModelError
 from ....builder import Builder
 from . import engine
+from .factors import Factors
 from .form import Array, Axis, Form
 
 SMALLEST = 2.0**-14
@@ -65,7 +66,9 @@ def source(b: Builder, form: Form) -> str:
     if alike and len({len(s) for s in shapes}) == 1:
         # the inputs' own shape: what makes them can then write in place
         return b.reshape(b.concat(form.sources, len(shapes[0]) - 3), (1, form.inputs, *spatial))
-    parts = [b.reshape(n, (1, c, *spatial)) for n, c in zip(form.sources, form.channels)]
+    parts = [
+        b.reshape(n, (1, c, *spatial)) for n, c in zip(form.sources, form.channels, strict=True)
+    ]
     return b.concat(parts, 1)
 
 
@@ -123,7 +126,7 @@ def _padded_by_engine(form: Form) -> tuple[Form, tuple[int, int]] | None:
         widths = [(0, 0)] * 4
         widths[index] = (axis.start + reach, reach - axis.start - taps + 1)
         kernel = np.pad(form.kernel, widths)
-        form = replace(form, kernel=kernel, **{along: replace(axis, start=-reach)})
+        form = replace(form, kernel=kernel).walking(along, replace(axis, start=-reach))
         pads.append(reach)
     return form, (pads[0], pads[1])
 
@@ -149,7 +152,7 @@ def convolution(b: Builder, form: Form, value: str | None = None) -> str:
     if by_engine is not None and not weights.exponent:
         return _conv(b, value, by_engine[0], by_engine[1])
     if weights.exponent:  # a Pad stands between, or the compiler would fold it into the weights
-        if not any(a.outside(t) for a, t in zip((form.y, form.x), form.taps)):
+        if not any(a.outside(t) for a, t in zip((form.y, form.x), form.taps, strict=True)):
             raise ModelError(_SUBNORMAL)
         value = b.op("Mul", value, 2.0**-weights.exponent)
     return _conv(b, _extended(b, value, form), form, (0, 0))
@@ -173,67 +176,12 @@ def _conv(b: Builder, value: str, form: Form, pads: tuple[int, int]) -> str:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Factors:
-    """A kernel as a pass along one axis, then one along the other.
-
-    Attributes:
-        first: (middle rows, inputs, 1, taps along W).
-        second: (rows, middle rows, taps along H, 1).
-    """
-
-    first: Array
-    second: Array
-
-
-def factorize(kernel: Array, most: int = 64) -> Factors | None:
-    """The kernel as two one-dimensional passes, exactly (to 1e-9), or None.
-
-    The middle rows belong to one input each or to one output each, whichever are fewer, so that
-    channels that were apart stay apart in FP16.
-    """
-    rows, inputs, kh, kw = kernel.shape
-    if min(kh, kw) == 1:
-        return None
-    best: Factors | None = None
-    by_input = [_rank(kernel[:, i].reshape(rows * kh, kw)) for i in range(inputs)]
-    count = sum(len(v) for _, v in by_input)
-    if 0 < count <= most:
-        first, second = np.zeros((count, inputs, 1, kw)), np.zeros((rows, count, kh, 1))
-        at = 0
-        for i, (u, v) in enumerate(by_input):
-            first[at : at + len(v), i, 0] = v
-            second[:, at : at + len(v), :, 0] = u.reshape(rows, kh, -1).transpose(0, 2, 1)
-            at += len(v)
-        best = Factors(first, second)
-    by_output = [_rank(kernel[o].transpose(1, 0, 2).reshape(kh, -1)) for o in range(rows)]
-    other = sum(len(v) for _, v in by_output)
-    if 0 < other <= most and (best is None or other < count):
-        first, second = np.zeros((other, inputs, 1, kw)), np.zeros((rows, other, kh, 1))
-        at = 0
-        for o, (u, v) in enumerate(by_output):
-            first[at : at + len(v), :, 0] = v.reshape(-1, inputs, kw)
-            second[o, at : at + len(v), :, 0] = u.T
-            at += len(v)
-        best = Factors(first, second)
-    return best
-
-
-def _rank(matrix: Array) -> tuple[Array, Array]:
-    """u and v with matrix = u @ v, of as few columns as it takes; u's columns are of weight 1."""
-    left, sizes, right = np.linalg.svd(matrix, full_matrices=False)
-    keep = sizes > 1e-9 * max(float(sizes[0]), 1e-30)
-    u, v = left[:, keep], right[keep] * sizes[keep, None]
-    totals = np.abs(u).sum(axis=0) * np.where(u.sum(axis=0) < 0, -1.0, 1.0)
-    return u / totals, v * totals[:, None]
-
-
 def separable(b: Builder, form: Form, factors: Factors) -> str:
     """Two one-dimensional convolutions; returns a value (1, rows, h, w)."""
     middle = factors.first.shape[0]
     y, x = form.y, form.x
     rows = replace(form, kernel=factors.first, bias=np.zeros(middle), y=Axis(y.base, y.base))
-    both = [a.mode for a, t in zip((y, x), form.taps) if a.outside(t)]
+    both = [a.mode for a, t in zip((y, x), form.taps, strict=True) if a.outside(t)]
     value = source(b, form)
     if "constant" not in both and len(both) == 2 and y.mode == x.mode:
         # one Pad for both passes
@@ -266,7 +214,7 @@ def terms(form: Form) -> list[Array] | None:
         at += count
         own = weights[:, 0] if count == 1 else np.diag(weights)
         if count not in (1, form.rows) or (
-            count > 1 and np.any(weights - np.diag(own)) or len(own) != form.rows
+            (count > 1 and np.any(weights - np.diag(own))) or len(own) != form.rows
         ):
             return None
         found.append(own)
@@ -285,7 +233,8 @@ def pointwise(b: Builder, form: Form) -> str:
         raise ModelError("a map that mixes channels is no sum of scaled sources")
     total, shift = "", form.bias
     for name, count, own in sorted(
-        zip(form.sources, form.channels, weights), key=lambda term: bool(np.all(term[2] == 1))
+        zip(form.sources, form.channels, weights, strict=True),
+        key=lambda term: bool(np.all(term[2] == 1)),
     ):
         value = b.reshape(name, (1, count, form.y.size, form.x.size))
         value = _times(b, "Mul", value, own, 1.0)

@@ -101,6 +101,10 @@ class Form:
         spatial = (self.y.size * self.x.size,) if self.flat else (self.y.size, self.x.size)
         return (*self.lead, *spatial)
 
+    def walking(self, along: str, axis: Axis) -> Form:
+        """The form with another walk along "y" or "x"."""
+        return replace(self, y=axis) if along == "y" else replace(self, x=axis)
+
     @property
     def pointwise(self) -> bool:
         """Whether each result pixel depends on the source pixel at its own place alone."""
@@ -116,12 +120,11 @@ def identity(name: str, shape: Sequence[int]) -> Form | None:
         return None
     h, w = shape[-2:]
     kernel = np.eye(rows)[:, :, None, None]
-    return Form(
-        (name,), (rows,), kernel, np.zeros(rows), Axis(h, h), Axis(w, w), tuple(shape[:-2])
-    )
+    return Form((name,), (rows,), kernel, np.zeros(rows), Axis(h, h), Axis(w, w), tuple(shape[:-2]))
 
 
-def _fits(kernel: Array) -> bool:
+def fits(kernel: Array) -> bool:
+    """Whether a kernel is small enough to be worked with."""
     return kernel.shape[0] <= MAX_ROWS and kernel.size <= MAX_ELEMENTS
 
 
@@ -139,7 +142,7 @@ def mix(form: Form, matrix: Array, lead: Sequence[int], bias: Array | None = Non
     """New rows as weighted sums of the old ones: `matrix` is (new rows, old rows)."""
     kernel = np.einsum("rs,sikl->rikl", matrix, form.kernel)
     shift = matrix @ form.bias + (0.0 if bias is None else bias)
-    if not _fits(kernel):
+    if not fits(kernel):
         return None
     return replace(form, kernel=kernel, bias=shift, lead=tuple(lead))
 
@@ -185,7 +188,7 @@ def pad(
     moved = replace(
         axis, size=axis.size + before + after, start=axis.start - before * axis.stride, mode=mode
     )
-    return replace(form, **{along: moved})
+    return form.walking(along, moved)
 
 
 def crop(form: Form, along: str, start: int, size: int, step: int = 1) -> Form | None:
@@ -198,7 +201,7 @@ def crop(form: Form, along: str, start: int, size: int, step: int = 1) -> Form |
     )
     if not moved.outside(form.taps[0 if along == "y" else 1]):
         moved = replace(moved, mode="")
-    return replace(form, **{along: moved})
+    return form.walking(along, moved)
 
 
 def convolve(
@@ -241,92 +244,6 @@ def _window(axis: Axis, taps: int, stride: int) -> Axis | None:
     return replace(axis, size=size, stride=axis.stride * stride) if size > 0 else None
 
 
-# ---------------------------------------------------------------------- several forms
-
-
-def combine(forms: Sequence[Form]) -> list[Form] | None:
-    """The same forms with common sources, kernel extent and walk, ready to be added or stacked."""
-    sources: dict[str, int] = {}
-    for form in forms:
-        sources.update(zip(form.sources, form.channels))
-    if sum(sources.values()) > MAX_INPUTS:
-        return None
-    ys, xs = _common([(f.y, f.taps[0]) for f in forms]), _common([(f.x, f.taps[1]) for f in forms])
-    if ys is None or xs is None:
-        return None
-    offsets = dict(zip(sources, np.cumsum([0, *sources.values()])))
-    total = sum(sources.values())
-    aligned = []
-    for form in forms:
-        top, left = form.y.start - ys[0].start, form.x.start - xs[0].start
-        kernel = np.zeros((form.rows, total, ys[1], xs[1]))
-        if not _fits(kernel):
-            return None
-        at = 0
-        for name, count in zip(form.sources, form.channels):
-            to = offsets[name]
-            kernel[:, to : to + count, top : top + form.taps[0], left : left + form.taps[1]] += (
-                form.kernel[:, at : at + count]
-            )
-            at += count
-        aligned.append(
-            replace(form, sources=tuple(sources), channels=tuple(sources.values()), kernel=kernel,
-                    y=ys[0], x=xs[0])  # fmt: skip
-        )
-    return aligned
-
-
-def _common(axes: Sequence[tuple[Axis, int]]) -> tuple[Axis, int] | None:
-    """The walk that serves all of (axis, taps), and its number of taps; None if there is none."""
-    first = axes[0][0]
-    modes = {axis.mode for axis, taps in axes if axis.outside(taps)}
-    if len(modes) > 1 or any(
-        a.base != first.base or a.size != first.size or (a.stride != first.stride and a.size > 1)
-        for a, _ in axes
-    ):
-        return None
-    start = min(axis.start for axis, _ in axes)
-    taps = max(axis.start + count for axis, count in axes) - start
-    return replace(first, start=start, mode=modes.pop() if modes else ""), taps
-
-
-def add(a: Form, b: Form, sign: float = 1.0) -> Form | None:
-    """a + sign * b, broadcast over the leading dimensions."""
-    if a.flat != b.flat:
-        return None
-    lead = np.broadcast_shapes(a.lead, b.lead)
-    wide = [broadcast(a, lead), broadcast(b, lead)]
-    if wide[0] is None or wide[1] is None:
-        return None
-    pair = combine([wide[0], wide[1]])
-    if pair is None:
-        return None
-    left, right = pair
-    return replace(left, kernel=left.kernel + sign * right.kernel,
-                   bias=left.bias + sign * right.bias)  # fmt: skip
-
-
-def stack(forms: Sequence[Form], axis: int) -> Form | None:
-    """Concatenation along a leading dimension."""
-    aligned = combine(forms)
-    if aligned is None or len({f.flat for f in forms}) > 1:
-        return None
-    index, first = [], 0
-    for form in aligned:
-        index.append(np.arange(first, first + form.rows).reshape(form.lead))
-        first += form.rows
-    order = np.concatenate(index, axis)
-    if order.size > MAX_ROWS:
-        return None
-    whole = replace(
-        aligned[0],
-        kernel=np.concatenate([f.kernel for f in aligned]),
-        bias=np.concatenate([f.bias for f in aligned]),
-        lead=(first,),
-    )
-    return pick(whole, order.reshape(-1), order.shape)
-
-
 def trim(form: Form, tolerance: float = 0.0) -> Form:
     """The form without border taps and sources that carry no weight."""
     weight = np.abs(form.kernel)
@@ -342,7 +259,7 @@ def trim(form: Form, tolerance: float = 0.0) -> Form:
     y = y if y.outside(kernel.shape[2]) else replace(y, mode="")
     x = x if x.outside(kernel.shape[3]) else replace(x, mode="")
     kept, parts, at = [], [], 0
-    for name, count in zip(form.sources, form.channels):
+    for name, count in zip(form.sources, form.channels, strict=True):
         if weight[:, at : at + count].max(initial=0.0) > floor:
             kept.append((name, count))
             parts.append(kernel[:, at : at + count])

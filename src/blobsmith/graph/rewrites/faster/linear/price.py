@@ -13,8 +13,10 @@ import numpy as np
 
 from ....editor import Editor
 from ....node import Node
+from ..patterns import affine_step
 from . import blocks, emit, engine
-from .form import Axis, Form
+from .factors import Factors, factorize
+from .form import Array, Axis, Form
 from .steps import VIEWS
 
 _FREE = VIEWS | {"Split"}
@@ -46,7 +48,7 @@ def candidates(form: Form) -> list[Candidate]:
         if weights is not None:
             scaled = (engine.STAGE + _elements(form)) * (weights.exponent > 0)
             found.append(Candidate("dense", _pass(form) + concat + scaled))
-    factors = emit.factorize(form.kernel) if form.y.stride == form.x.stride == 1 else None
+    factors = factorize(form.kernel) if form.y.stride == form.x.stride == 1 else None
     if factors is not None and max(form.taps) <= engine.MAX_KERNEL and _safe(factors):
         found.append(Candidate("separable", _separable(form, factors) + concat))
     for size in blocks.SIZES:
@@ -59,7 +61,7 @@ def candidates(form: Form) -> list[Candidate]:
     return _best_of_each(sorted(found, key=lambda candidate: candidate.cycles))
 
 
-def _safe(factors: emit.Factors) -> bool:
+def _safe(factors: Factors) -> bool:
     first = emit.representable(factors.first)
     return first is not None and emit.representable(factors.second, scaled=False) is not None
 
@@ -71,7 +73,7 @@ def _best_of_each(found: list[Candidate]) -> list[Candidate]:
     return list(best.values())
 
 
-def _separable(form: Form, factors: emit.Factors) -> float:
+def _separable(form: Form, factors: Factors) -> float:
     middle = factors.first.shape[0]
     pixels = (form.y.size + form.taps[0] - 1) * form.x.size
     rows = engine.cycles(form.inputs, middle, (1, form.taps[1]), pixels)
@@ -85,7 +87,7 @@ def _blocked(form: Form, plan: blocks.Plan) -> float:
     first = plan.passes[0].kernel.shape[2:]
     taps = [t + (block - 1) * y.stride for t in first]
     walks = blocks.walks(form, plan)
-    needs_pad = any(a.outside(t) for a, t in zip(walks, taps))
+    needs_pad = any(a.outside(t) for a, t in zip(walks, taps, strict=True))
     pad = (_pads(form) or engine.STAGE) if needs_pad else 0.0
     copies = engine.STAGE if (plan.high[1] - plan.low[1]) % 8 else 0.0
     crop = engine.STAGE + moved if y.size % block or x.size % block else 0.0
@@ -102,7 +104,7 @@ def _unchanged(form: Form) -> bool:
     return same and np.array_equal(form.kernel[:, :, 0, 0], np.eye(form.rows))
 
 
-def _summed(form: Form, own: list[emit.Array]) -> float:
+def _summed(form: Form, own: list[Array]) -> float:
     pixels = form.y.size * form.x.size
     plain = engine.STAGE + 2 * form.rows * pixels * engine.ELEMENT
     scaled = sum(bool(np.any(weights != 1)) for weights in own)
@@ -116,21 +118,23 @@ def possible(form: Form) -> bool:
         return False
     if emit.representable(form.kernel) is not None:
         return True
-    factors = emit.factorize(form.kernel)
+    factors = factorize(form.kernel)
     return factors is not None and _safe(factors)
 
 
 def _pass(form: Form) -> float:
     pixels = form.y.size * form.x.size
     copy = engine.STAGE + form.rows * pixels * engine.ELEMENT
-    return engine.cycles(form.inputs, form.rows, form.taps, pixels) + engine.STAGE + copy + _pads(form)
+    return (
+        engine.cycles(form.inputs, form.rows, form.taps, pixels) + engine.STAGE + copy + _pads(form)
+    )
 
 
 def _pads(form: Form) -> float:
     """Cost of continuing the source beyond its border; zeros are the engine's own business."""
     stages = 0.0
     axes: tuple[Axis, ...] = (form.y, form.x)
-    modes = [a.mode for a, t in zip(axes, form.taps) if a.outside(t)]
+    modes = [a.mode for a, t in zip(axes, form.taps, strict=True) if a.outside(t)]
     if not modes or set(modes) == {"constant"}:
         return 0.0
     stages = 3 * len(modes) if "wrap" in modes else len(set(modes))
@@ -141,8 +145,14 @@ def _pads(form: Form) -> float:
 
 
 def nodes(editor: Editor, found: list[Node]) -> float:
-    """Estimate of the given nodes as they stand."""
-    return sum(node_price(editor, node) for node in found)
+    """Estimate of the given nodes as they stand. The compiler joins scales and shifts by itself."""
+    steps = {n.output: n for n in found if affine_step(editor, n) is not None}
+    joined = {
+        n for n in steps.values()
+        if editor.uses(n.output) == 1 and editor.consumers(n.output)
+        and editor.consumers(n.output)[0] in steps.values()
+    }  # fmt: skip
+    return sum(node_price(editor, node) for node in found if node not in joined)
 
 
 def node_price(editor: Editor, node: Node) -> float:

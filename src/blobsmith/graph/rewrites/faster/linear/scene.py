@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ....editor import Editor
 from ....node import Node
-from . import engine, price
+from . import engine, join, price
 from . import form as fm
 from .form import Form
 from .steps import STEPS, step
@@ -30,12 +30,14 @@ class Group:
         rows: number of rows of each.
         form: all rows together.
         nodes: the nodes that exist for these values alone, in topological order.
+        shared: nodes on the way to them that others need too.
     """
 
     values: tuple[str, ...]
     rows: tuple[int, ...]
     form: Form
     nodes: tuple[Node, ...]
+    shared: tuple[Node, ...] = ()
 
 
 class _Scene:
@@ -140,7 +142,7 @@ class _Scene:
         if set(joint.sources) != set(form.sources):
             if self._depends(form.sources, members) or self._depends(joint.sources, [value]):
                 return None
-        merged = fm.stack([joint, row], 1)
+        merged = join.stack([joint, row], 1)
         if merged is None or merged.rows > fm.MAX_INPUTS:
             return None
         apart = _least(joint) + _least(row)
@@ -160,17 +162,14 @@ class _Scene:
         return False
 
     def _group(self, members: Sequence[str], joint: Form) -> Group:
-        return Group(
-            tuple(members),
-            tuple(self.forms[m].rows for m in members),
-            fm.trim(joint),
-            tuple(self._own(members, set(joint.sources))),
-        )
+        own, shared = self._between(members, set(joint.sources))
+        rows = tuple(self.forms[m].rows for m in members)
+        return Group(tuple(members), rows, fm.trim(joint), tuple(own), tuple(shared))
 
-    def _own(self, members: Sequence[str], sources: set[str]) -> list[Node]:
-        """Nodes between the sources and the members that nothing else needs."""
+    def _between(self, members: Sequence[str], sources: set[str]) -> tuple[list[Node], list[Node]]:
+        """Nodes between the sources and the members: those that nothing else needs, and others."""
         reached: set[Node] = set()
-        pending = [m for m in members]
+        pending = list(members)
         while pending:
             node = self.editor.producer(pending.pop())
             if node is not None and node not in reached:
@@ -182,7 +181,8 @@ class _Scene:
                 outside = [c for c in self.editor.consumers(output) if c not in own]
                 if output not in members and (outside or output in self.editor.outputs):
                     own.discard(node)
-        return [n for n in self.order if n in own]
+        found = [n for n in self.order if n in reached]
+        return [n for n in found if n in own], [n for n in found if n not in own]
 
 
 def _least(form: Form) -> float:

@@ -1,0 +1,47 @@
+"""The linear form of one value, followed back as far as it stays linear."""
+
+from __future__ import annotations
+
+from ....editor import Editor
+from . import form as fm
+from .form import Form
+from .steps import STEPS, step
+
+_MOST_STEPS = 400
+
+
+def trace(editor: Editor, value: str, known: dict[str, Form | None] | None = None) -> Form | None:
+    """The form of a value over the nearest values that are not linear in others.
+
+    Args:
+        editor: the graph.
+        value: a floating-point value with at least two dimensions.
+        known: forms found before, by value; filled on the way.
+    """
+    forms: dict[str, Form | None] = {} if known is None else known
+    pending = [value]
+    for _ in range(_MOST_STEPS):
+        if not pending:
+            break
+        name = pending[-1]
+        node = editor.producer(name)
+        if name in forms:
+            pending.pop()
+            continue
+        if node is None or node.op not in STEPS:
+            forms[name] = _plain(editor, name)
+            continue
+        missing = [r for r in node.inputs if r and r not in forms and r not in editor.constants]
+        if missing:
+            pending.extend(missing)
+            continue
+        made = step(editor, node, name, lambda read: forms.get(read))
+        forms[name] = made if made is not None else _plain(editor, name)
+    return forms.get(value)
+
+
+def _plain(editor: Editor, value: str) -> Form | None:
+    shape = editor.shape(value)
+    if shape is None or value in editor.constants or not editor.is_float(value):
+        return None
+    return fm.identity(value, shape)

@@ -1,0 +1,239 @@
+"""Looking for a plan under which every tensor fits into FP16 with room.
+
+The search starts from no scaling. Where a tensor would be too large (or a divisor's inverse would),
+it is lowered: where constants can take the factor, otherwise by scaling what it is made from, or
+by a multiplication put in; whatever puts in the fewest. Then it looks again, until everything fits
+or nothing more can be done.
+"""
+
+from __future__ import annotations
+
+from math import ceil, isfinite, log2
+
+import numpy as np
+
+from ..fp16 import MAX
+from ..network import Network, Node
+from .plan import DIVISOR_LIMIT, LIMIT, Plan, Sizes
+from .rules import Use, harmed, settle
+
+LIFT_BELOW = 2.0**-2
+LIFT_TO = 2.0**12
+_MAX_DEPTH = 24
+
+
+def make(network: Network, sizes: Sizes, *, lift: bool, far: bool) -> Plan:
+    """A plan for these sizes.
+
+    Args:
+        network: the graph.
+        sizes: how large the tensors get.
+        lift: also raise small tensors whose constants can take the factor.
+        far: scale as early in the graph as possible, not as late.
+    """
+    plan = Plan(network)
+    plan.walk()
+    search = _Search(sizes, far)
+    if lift:
+        search.lift(plan)
+    for _ in range(2 * len(network.nodes) + 16):
+        if not search.improve(plan):
+            break
+    search.finish_outputs(plan)
+    return plan
+
+
+class _Search:
+    def __init__(self, sizes: Sizes, far: bool) -> None:
+        self.sizes, self.far = sizes, far
+
+    def size(self, plan: Plan, name: str) -> float:
+        """How large a tensor is as the plan stores it."""
+        return plan.stored(name, self.sizes.largest.get(name, 0.0))
+
+    def lift(self, plan: Plan) -> None:
+        """Raises small tensors at their making, where that is free."""
+        for node in plan.network.steps():
+            name = node.outputs[0]
+            size = self.sizes.largest.get(name, 0.0)
+            if plan.settled[node.index].free and 0 < size < LIFT_BELOW:
+                now = self.size(plan, name)
+                amount = min(int(log2(LIFT_TO / now)), 24) if 0 < now < LIFT_TO else 0
+                if amount and not harmed(plan.network, node, amount):
+                    plan.change(name, amount)
+
+    def improve(self, plan: Plan) -> bool:
+        """Mends the first tensor that is out of range; False if there is none (left)."""
+        for node in plan.network.steps():
+            for name in node.outputs:
+                if not name or name in plan.failed or plan.exponents.get(name) is None:
+                    continue
+                change = self.needed(plan, node, name)
+                if not change:
+                    continue
+                better = self.made_smaller(plan, node, name, change, 0)
+                if better is None or better.adjust == plan.adjust:
+                    plan.failed.append(name)
+                    continue
+                plan.adjust = better.adjust
+                plan.walk()
+                return True
+        return False
+
+    def needed(self, plan: Plan, node: Node, name: str) -> int:
+        """By how many powers of two a tensor has to change; 0 if it fits."""
+        size = self.sizes.largest.get(name, 0.0)
+        if not isfinite(size) or not size:
+            return 0
+        stored, limit = plan.stored(name, size), LIMIT
+        if _divides(plan.network, name):
+            limit = DIVISOR_LIMIT
+            smallest = plan.stored(name, self.sizes.smallest.get(name, 0.0))
+            if 0 < smallest < 1 / LIMIT and stored < limit / 4:
+                return min(ceil(log2(1 / LIMIT / smallest)) + 1, int(log2(limit / stored)))
+        stored = max(stored, self.inside(plan, node))
+        return -ceil(log2(stored / limit)) if stored > limit else 0
+
+    def inside(self, plan: Plan, node: Node) -> float:
+        """What counts for an operator that stores larger values on its way: squares in a root."""
+        if node.op != "ReduceL2":
+            return 0.0
+        x = node.input(0)
+        count = plan.network.elements(x) / max(plan.network.elements(node.outputs[0]), 1)
+        inner = self.size(plan, x) ** 2 * count
+        return LIMIT * float(np.sqrt(inner / LIMIT)) if inner > LIMIT else 0.0
+
+    def made_smaller(
+        self, plan: Plan, node: Node, name: str, change: int, depth: int
+    ) -> Plan | None:
+        """The plan under which a node's result changes by 2^change; None if it cannot.
+
+        Nothing is put in behind the node: its own result would be out of range.
+        """
+        settled = plan.settled[node.index]
+        if settled.out is None:
+            return None
+        here: Plan | None = None
+        if settled.free:
+            here = plan.copy()
+            here.change(name, change)
+            if harmed(plan.network, node, here.adjust[name]):
+                here.adjust[name] -= change  # the last resort
+                through = self.through(plan, node, name, change, depth)
+                here.change(name, change)
+                return through or here
+            if not self.far:
+                return here
+        through = self.through(plan, node, name, change, depth)
+        if here is None or through is None:
+            return through or here
+        return through if through.cost() <= here.cost() else here
+
+    def through(self, plan: Plan, node: Node, name: str, change: int, depth: int) -> Plan | None:
+        """The change brought about by the node's operands, one after the other."""
+        if depth >= _MAX_DEPTH:
+            return None
+        target = (plan.exponents.get(name) or 0) + change
+        result = plan.copy()
+        for _ in range(len(node.inputs) + 1):
+            left = target - (result.exponents.get(name) or 0)
+            if left == 0 or (left > 0) != (change > 0):
+                return result
+            share = self.share(result, node, left)
+            if share is None:
+                return None
+            before = dict(result.adjust)
+            result = self.push(result, share[0], share[1], depth + 1)
+            if result.adjust == before:
+                return None
+        left = target - (result.exponents.get(name) or 0)
+        return result if left == 0 or (left > 0) != (change > 0) else None
+
+    def push(self, plan: Plan, name: str, change: int, depth: int) -> Plan:
+        """The cheapest plan under which an operand changes: at its making, or put in behind."""
+        here = plan.copy()
+        here.change(name, change)
+        node = plan.network.producers.get(name)
+        if node is None:
+            return here
+        through = self.made_smaller(plan, node, name, change, depth)
+        if through is None:
+            return here
+        return through if through.cost() <= here.cost() else here
+
+    def share(self, plan: Plan, node: Node, change: int) -> tuple[str, int] | None:
+        """The operand to change next, and by how much, to change the result."""
+        network, op = plan.network, node.op
+        variables = [n for n in dict.fromkeys(node.inputs) if plan.exponents.get(n) is not None]
+        if not variables:
+            return None
+        if op in ("Mul", "MatMul") and len(variables) == 2:
+            return self.factor(plan, variables[0], variables[1], change)
+        if (op == "Mul" and node.input(0) == node.input(1)) or op == "ReduceSumSquare":
+            return variables[0], _part(change, 2)
+        if op == "Pow":
+            exponent = network.constants.get(node.input(1))
+            p = float(np.asarray(exponent).reshape(-1)[0]) if exponent is not None else 0.0
+            if p == 0.5:
+                return variables[0], 2 * change
+            return (variables[0], _part(change, p)) if p > 0 and p == int(p) else None
+        if op == "Sqrt":
+            return variables[0], 2 * change
+        if op == "Div" and len(variables) == 2:
+            return variables[0], change
+        if op == "Reciprocal":
+            return variables[0], -change
+        if _is_fixed(network, node):
+            return None
+        settled = plan.settled[node.index]
+        joined = [
+            (plan.exponents.get(n) or 0, n)
+            for n, e in zip(node.inputs, settled.inputs, strict=True)
+            if n in variables and e is not None
+        ]
+        if not joined:
+            return None
+        # a join takes the lowest exponent of its operands: lower the highest first, raise the lowest
+        have, name = max(joined) if change < 0 else min(joined)
+        wanted = (plan.exponents.get(node.outputs[0]) or 0) + change
+        return name, wanted - have
+
+    def factor(self, plan: Plan, a: str, b: str, change: int) -> tuple[str, int]:
+        """Which of two factors to change: the larger is lowered, the smaller raised."""
+        x = log2(max(self.size(plan, a), 2.0**-20))
+        y = log2(max(self.size(plan, b), 2.0**-20))
+        gap = x - y if change < 0 else y - x
+        share = round(min(max((abs(change) + gap) / 2, 0), abs(change)))
+        sign = 1 if change > 0 else -1
+        return (a, share * sign) if share else (b, change)
+
+    def finish_outputs(self, plan: Plan) -> None:
+        """Outputs go back to their own scale where they fit, else keep one."""
+        for name in plan.network.outputs:
+            exponent, size = plan.exponents.get(name), self.sizes.largest.get(name, 0.0)
+            if exponent is None:
+                continue
+            change = -exponent
+            if isfinite(size) and size > MAX:
+                room = plan.stored(name, size)
+                change = int(log2(LIMIT / room)) if 0 < room < 2.0**8 else 0
+                plan.outputs[name] = exponent + change
+            if change:
+                plan.change(name, change)
+
+
+def _part(change: int, degree: float) -> int:
+    return ceil(abs(change) / degree) * (1 if change > 0 else -1)
+
+
+def _divides(network: Network, name: str) -> bool:
+    return any(
+        (user.op == "Div" and user.input(1) == name) or user.op == "Reciprocal"
+        for user in network.users.get(name, ())
+    )
+
+
+def _is_fixed(network: Network, node: Node) -> bool:
+    """Whether no scale passes through: asked with operands scaled, it wants them unscaled."""
+    given = tuple(4 if n and network.is_float(n) else None for n in node.inputs)
+    return settle(Use(network, node, given)).out == 0

@@ -1,0 +1,299 @@
+"""Builds end to end: what is written, what is not, and what the cache gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+
+import blobsmith
+from blobsmith import cache
+from blobsmith.errors import (
+    CheckFailed,
+    EnvironmentFault,
+    ModelError,
+    OpsetError,
+    SourceError,
+    ToolchainError,
+    UsageError,
+)
+from blobsmith.packaging.manifest import Manifest, manifest_path
+from tests import graphs
+
+VENDOR_CONCAT = "6ac3023ea8dac9b7501ead0f9b2c2a4495d2791a58b7049de065246455cf87be"
+SHAPE = {"image": (1, 3, 32, 40)}
+
+
+class Halve(torch.nn.Module):
+    """A function of one frame."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image / 2 + 1
+
+
+class Two(torch.nn.Module):
+    """Two inputs, two outputs."""
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return first - second, torch.relu(first - 100)
+
+
+class Warm(torch.nn.Module):
+    """Tells red from blue: channel 0 is red for a function that expects RGB."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image[:, 0:1] - image[:, 2:3]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolchain: Path) -> None:
+    """A cache of this test's own, with the installed compiler."""
+    monkeypatch.setenv("BLOBSMITH_TOOLCHAIN", str(toolchain))
+    monkeypatch.setenv("BLOBSMITH_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_concat_zoo_model_is_the_vendors_blob(tmp_path: Path) -> None:
+    result = blobsmith.build("concat", output=tmp_path / "c.blob", shaves=6)
+    assert result.path is not None
+    data = result.path.read_bytes()
+    assert len(data) == 1024
+    assert hashlib.sha256(data).hexdigest() == VENDOR_CONCAT
+
+
+def test_a_module_becomes_a_verified_blob(tmp_path: Path) -> None:
+    result = blobsmith.build(Halve(), inputs=SHAPE, output=tmp_path / "h.blob", shaves=4)
+    assert result.verification is not None
+    assert result.verification.passed
+    assert result.blob.shaves == 4
+    assert result.stages == len(result.blob.stages) > 0
+    assert {s.name for s in result.steps} >= {"simplify", "rewrite", "compile", "verify"}
+    frame = np.random.default_rng(0).integers(0, 256, SHAPE["image"], dtype=np.uint8)
+    out = blobsmith.Emulator(result.blob).run({"image": frame})["output"]
+    np.testing.assert_allclose(out.astype(np.float32), frame / 2 + 1, atol=0.07)
+
+
+def test_file_manifest_and_onnx_belong_together(tmp_path: Path) -> None:
+    path = tmp_path / "h.blob"
+    result = blobsmith.build(Halve(), inputs=SHAPE, output=path)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [
+        "h.blob", "h.blob.json", "h.blob.onnx",
+    ]  # fmt: skip
+    manifest = Manifest.for_file(path)
+    assert manifest is not None
+    assert manifest == result.manifest
+    onnx_file = manifest.onnx_file(path)
+    assert onnx_file is not None
+    assert hashlib.sha256(onnx_file.read_bytes()).hexdigest() == manifest.onnx_sha256
+    assert [spec.color for spec in manifest.inputs] == ["bgr"]
+    assert manifest.options["shaves"] == 6
+    assert json.loads(manifest_path(path).read_text())["version"] == 1
+
+
+def test_several_inputs_and_outputs_keep_their_names_and_meaning() -> None:
+    shapes = {"first": (1, 3, 16, 16), "second": (1, 3, 16, 16)}
+    result = blobsmith.build(Two(), inputs=shapes, outputs=["difference", "bright"])
+    assert [s.name for s in result.manifest.inputs] == ["first", "second"]
+    assert [s.name for s in result.manifest.outputs] == ["difference", "bright"]
+    feeds = {
+        n: np.full(s, v, np.uint8) for (n, s), v in zip(shapes.items(), (200, 50), strict=True)
+    }
+    out = blobsmith.Emulator(result.blob).run(feeds)
+    assert float(out["difference"].max()) == 150.0
+    assert float(out["bright"].max()) == 100.0
+
+
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [("rgb", {"red": 255, "blue": -255}), ("bgr", {"red": -255, "blue": 255})],
+)
+def test_pure_colours_show_a_lost_swap(color: str, expected: dict[str, float]) -> None:
+    """Frames are planar BGR; a function that expects RGB must see red first."""
+    result = blobsmith.build(Warm(), inputs=SHAPE, color=color)
+    emulator = blobsmith.Emulator(result.blob)
+    for name, channel in (("blue", 0), ("green", 1), ("red", 2)):
+        frame = np.zeros(SHAPE["image"], np.uint8)
+        frame[:, channel] = 255
+        out = emulator.run({"image": frame})["output"]
+        assert set(np.unique(out).tolist()) == {float(expected.get(name, 0))}
+
+
+def test_mean_and_scale_are_in_the_graph() -> None:
+    result = blobsmith.build(Halve(), inputs=SHAPE, mean=(10, 20, 30), scale=2)
+    frame = np.full(SHAPE["image"], 50, np.uint8)
+    out = blobsmith.Emulator(result.blob).run({"image": frame})["output"][0, :, 0, 0]
+    np.testing.assert_allclose(out.astype(float), [11.0, 8.5, 6.0], atol=0.02)
+
+
+@pytest.mark.parametrize("dtype", ["u8", "fp16", "fp32"])
+def test_input_types(dtype: str) -> None:
+    request = blobsmith.InputRequest(shape=SHAPE["image"], dtype=dtype, value_range=(0, 255))  # type: ignore[arg-type]
+    result = blobsmith.build(Halve(), inputs={"image": request})
+    assert result.blob.input_specs[0].dtype == dtype
+
+
+def test_no_optimize_is_the_plain_recipe_and_agrees() -> None:
+    plain = blobsmith.build("blur", optimize=False)
+    fast = blobsmith.build("blur")
+    assert plain.rewrites == ()
+    assert fast.rewrites
+    frame = np.random.default_rng(0).integers(0, 256, (1, 3, 300, 300), dtype=np.uint8)
+    one = blobsmith.Emulator(plain.blob).run({"image": frame})["output"].astype(np.float32)
+    other = blobsmith.Emulator(fast.blob).run({"image": frame})["output"].astype(np.float32)
+    assert float(np.abs(one - other).max()) <= 0.25
+
+
+def test_an_onnx_file_is_built_without_torch(tmp_path: Path) -> None:
+    path = tmp_path / "relu.onnx"
+    onnx.save(graphs.one("Relu"), path)
+    result = blobsmith.build(path, output=tmp_path / "relu.blob")
+    assert result.verification is not None
+    assert result.manifest.origin == "relu.onnx"
+
+
+def test_a_second_build_comes_from_the_cache(tmp_path: Path) -> None:
+    path = tmp_path / "relu.onnx"
+    onnx.save(graphs.one("Relu"), path)
+    first = blobsmith.build(path, output=tmp_path / "a.blob")
+    second = blobsmith.build(path, output=tmp_path / "b.blob")
+    assert (first.cached, second.cached) == (False, True)
+    assert (tmp_path / "a.blob").read_bytes() == (tmp_path / "b.blob").read_bytes()
+    found = Manifest.for_file(tmp_path / "b.blob")
+    assert found is not None
+    assert found.onnx_file(tmp_path / "b.blob") == tmp_path / "b.blob.onnx"
+    assert [s.name for s in second.steps] == [s.name for s in first.steps]
+
+
+def test_silent_trap_a_stale_cache(tmp_path: Path) -> None:
+    """Same name, other content: never the old blob."""
+    path = tmp_path / "model.onnx"
+    onnx.save(graphs.one("Relu"), path)
+    first = blobsmith.build(path)
+    onnx.save(graphs.one("Neg"), path)
+    second = blobsmith.build(path)
+    assert not second.cached
+    assert first.artifact != second.artifact
+    assert not blobsmith.build(path, shaves=3).cached
+    assert cache.info().entries == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "told"),
+    [
+        ("nosuch", SourceError, "nosuch"),
+        ("blurr", SourceError, "blur"),
+        ("missing.py:Class", SourceError, "missing.py"),
+        ("missing.onnx", SourceError, "missing.onnx"),
+        ("model.xml", (SourceError, UsageError), "ONNX"),
+    ],
+)
+def test_a_source_that_is_not_there(source: str, error: type[Exception], told: str) -> None:
+    with pytest.raises(error) as caught:
+        blobsmith.build(source)
+    assert told in str(caught.value)
+
+
+def test_a_missing_class_names_what_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import torch\nclass Blur(torch.nn.Module):\n    pass\n")
+    with pytest.raises(SourceError, match="Blurr") as caught:
+        blobsmith.build(f"{file}:Blurr", inputs=SHAPE)
+    assert "Blur" in str(caught.value)
+
+
+def test_shapes_that_the_function_cannot_take() -> None:
+    class Picky(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image @ torch.ones(7, 7)
+
+    with pytest.raises(SourceError) as caught:
+        blobsmith.build(Picky(), inputs=SHAPE)
+    assert "test_builder.py" in str(caught.value)
+
+
+def test_missing_shapes_are_asked_for() -> None:
+    with pytest.raises((SourceError, UsageError), match="image") as caught:
+        blobsmith.build(Halve())
+    assert "--input image=" in str(caught.value)
+
+
+def test_dynamic_axes_are_asked_for(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["a"], ["y"])
+    proto = graphs.model([node], {"a": ["n", 3, 16, 16]}, {"y": None})
+    onnx.save(proto, tmp_path / "d.onnx")
+    with pytest.raises((ModelError, UsageError), match="a"):
+        blobsmith.build(tmp_path / "d.onnx")
+    fixed = blobsmith.build(tmp_path / "d.onnx", inputs={"a": (1, 3, 16, 16)})
+    assert fixed.blob.input_specs[0].shape == (1, 3, 16, 16)
+
+
+def test_an_operator_that_the_compiler_lacks_names_node_and_line() -> None:
+    class Spectrum(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.special.erfinv(image / 256)
+
+    with pytest.raises(ModelError) as caught:
+        blobsmith.build(Spectrum(), inputs=SHAPE)
+    assert "erfinv" in str(caught.value).lower()
+    assert "test_builder.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [0, 10, 60])
+def test_a_truncated_onnx(tmp_path: Path, cut: int) -> None:
+    data = graphs.one("Relu").SerializeToString()
+    (tmp_path / "t.onnx").write_bytes(data[: len(data) * cut // 100])
+    with pytest.raises(ModelError):
+        blobsmith.build(tmp_path / "t.onnx", output=tmp_path / "t.blob")
+    assert not (tmp_path / "t.blob").exists()
+
+
+def test_an_opset_that_cannot_be_lowered(tmp_path: Path) -> None:
+    proto = graphs.one("Relu", opset=18)
+    proto.opset_import[0].version = 99
+    onnx.save(proto, tmp_path / "new.onnx")
+    with pytest.raises((OpsetError, ModelError)):
+        blobsmith.build(tmp_path / "new.onnx")
+
+
+def test_a_build_that_fails_verification_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blobsmith import reference
+
+    right = reference.module_outputs
+
+    def wrong(*arguments: object) -> list[dict[str, np.ndarray]]:
+        return [{k: v + 5 for k, v in o.items()} for o in right(*arguments)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reference, "module_outputs", wrong)
+    with pytest.raises(CheckFailed, match="output"):
+        blobsmith.build(Halve(), inputs=SHAPE, output=tmp_path / "h.blob")
+    assert [p for p in tmp_path.iterdir() if p.is_file()] == []
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault):
+        blobsmith.build(Halve(), inputs=SHAPE, output="/dev/full/x.blob")
+    with pytest.raises(EnvironmentFault, match="folder"):
+        blobsmith.build(Halve(), inputs=SHAPE, output=tmp_path / "none" / "x.blob")
+
+
+def test_no_toolchain_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blobsmith.workers import LimitedExecutor
+
+    monkeypatch.setenv("BLOBSMITH_TOOLCHAIN", str(tmp_path / "nowhere"))
+    with LimitedExecutor() as fresh, pytest.raises(ToolchainError, match="not installed"):
+        blobsmith.build(Halve(), inputs=SHAPE, executor=fresh, use_cache=False)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"shaves": 17}, {"format": "zip"}, {"nonsense": 1}, {"contents": "dlc"}]
+)
+def test_options_that_do_not_exist(changes: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        blobsmith.build(Halve(), inputs=SHAPE, **changes)
