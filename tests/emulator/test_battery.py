@@ -46,7 +46,7 @@ def test_one_operator_within_fp16_rounding(case: Case) -> None:
 
 def test_the_battery_has_every_verified_stage_type() -> None:
     listed = {name for case in CASES for pair in case.stages for name in pair}
-    assert listed >= VERIFIED
+    assert set(VERIFIED.split()) <= listed
 
 
 @pytest.mark.usefixtures("toolchain")

@@ -14,6 +14,8 @@ from typing import Any
 
 import depthai as dai
 
+from blobsmith.oak.host_source import HostSource, HostState
+
 from .signatures import overloads, property_type, resolve, stub_refuses
 
 
@@ -62,6 +64,8 @@ class Recorder:
         refusal = stub_refuses(self.real_class, method, args, kwargs)
         assert not refusal, f"stub of {self.real_class.__name__}.{method}: {refusal}"
         self.log.append(Call(self.name, method, args, tuple(sorted(kwargs.items()))))
+        if method == "createOutputQueue" and self.name in getattr(self.log, "queues", {}):
+            return self.log.queues[self.name]  # type: ignore[attr-defined]
         returned = resolve(known[reasons.index("")].returns)
         if returned is None or returned is self.real_class:
             return self
@@ -78,9 +82,8 @@ class RecordingPipeline(Recorder):
 
     def create(self, kind: type) -> Any:
         assert issubclass(kind, dai.Node)
-        if not issubclass(kind, dai.DeviceNode):  # host nodes are made for real
-            node: Any = dai.Pipeline(createImplicitDevice=False).create(kind)
-            return node
+        if kind is HostSource:
+            return HostFrames(self.log)
         count = sum(node.real_class is kind for node in self.nodes)
         name = (
             f"{kind.__name__}{count}"
@@ -103,7 +106,26 @@ class RecordingPipeline(Recorder):
         return self.running
 
 
-class Script:
+class HostFrames:
+    """Stands in for `HostSource`, whose real outputs cannot be linked to recorders."""
+
+    def __init__(self, log: list[Call]) -> None:
+        self.log = log
+
+    def build(self, frames: Any, state: HostState, end: bool) -> HostFrames:
+        self.log.append(Call("HostSource", "build", (frames, state, end), ()))
+        return self
+
+    def frames_of(self, size: tuple[int, int], kind: Any, resize: Any) -> Recorder:
+        self.log.append(Call("HostSource", "frames_of", (size, kind), ()))
+        return Recorder(dai.Node.Output, "HostSource.frames", self.log)
+
+    def tensor_of(self, spec: Any, feed: Any) -> Recorder:
+        self.log.append(Call("HostSource", "tensor_of", (spec.name,), ()))
+        return Recorder(dai.Node.Output, f"HostSource.{spec.name}", self.log)
+
+
+class ScriptedQueue:
     """A queue that gives what a test has written down: messages, None for a time-out, errors."""
 
     def __init__(self, *entries: Any) -> None:

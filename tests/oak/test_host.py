@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from blobsmith import zoo
 from blobsmith.emulator import Emulator
 from blobsmith.errors import BlobsmithError, FrameError, SourceError, UsageError
+from blobsmith.oak import host_source
 from blobsmith.oak.decode import outputs_to_frames
 from blobsmith.oak.host import host_pipeline
 from blobsmith.oak.run import run_session
@@ -63,7 +66,7 @@ def test_a_hundred_frames_of_every_zoo_model(name: str) -> None:
             numbers.append(result.number)
             newest.append(next(iter(result.feeds.values())).copy())
     assert numbers == list(range(FRAMES))
-    moving = sum(not np.array_equal(a, b) for a, b in zip(newest, newest[1:], strict=False))
+    moving = sum(not np.array_equal(a, b) for a, b in pairwise(newest))
     assert moving > FRAMES / 2
 
 
@@ -142,13 +145,13 @@ def raw(path: Path, source: Any, *, archive: bool = False, shaves: int | None = 
 def test_a_users_own_pipeline(pictures: Path, tmp_path: Path) -> None:
     emulator = Emulator(opened("corners").blob())
     got = raw(blob_file("corners", tmp_path), pictures)
-    assert (
-        [m.getSequenceNum() for m, _ in got] == [f.getSequenceNum() for _, f in got] == [*range(5)]
-    )
+    assert [(m.getSequenceNum(), f.getSequenceNum()) for m, f in got] == [
+        (number, number) for number in range(5)
+    ]
     for message, frame in got:
         planes = np.asarray(frame.getData()).reshape(1, 3, 24, 40)
         expected = emulator.run({"image": planes})
-        assert message.getAllLayerNames() == ["edges", "corners"]
+        assert sorted(message.getAllLayerNames()) == ["corners", "edges"]
         for name in ("edges", "corners"):
             assert np.array_equal(message.getTensor(name), expected[name].astype(np.float32))
     shown = outputs_to_frames(got[0][0], opened("corners"))
@@ -202,6 +205,20 @@ def test_a_limit_and_an_early_end_leave_nothing_hanging(pictures: Path) -> None:
         run_session(host_session(opened("blur")), sink, limit=0)
     with host_session(opened("blur"), source=pictures):
         pass
+
+
+def test_a_slow_network_is_waited_for(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the frames is not the end of the work on them."""
+    monkeypatch.setattr(host_source, "IDLE_SECONDS", 0.02)
+
+    def slowly(self: Emulator, inputs: Any) -> Any:
+        time.sleep(0.3)  # longer than a session waits for one message
+        return run(self, inputs)
+
+    run = Emulator.run
+    monkeypatch.setattr(Emulator, "run", slowly)
+    with host_session(opened("threshold"), source=pictures) as session:
+        assert [result.number for result in session] == [0, 1, 2, 3, 4]
 
 
 def wrong(folder: Path, source: Any, build: Any) -> None:

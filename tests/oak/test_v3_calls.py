@@ -10,8 +10,9 @@ import pytest
 
 from blobsmith import zoo
 from blobsmith.oak import v3
-from blobsmith.oak.plan import PipelinePlan
+from blobsmith.oak.plan import Constant, PipelinePlan
 from blobsmith.oak.planner import plan_pipeline
+from blobsmith.tensors import TensorSpec
 
 from ..zoo_blobs import blobs, entry
 from .recorder import Call, Recorder, RecordingPipeline
@@ -147,3 +148,12 @@ def test_the_recorder_itself_notices_mistakes() -> None:
         "size", "type",
     ]  # fmt: skip
     assert stub_refuses(dai.node.Script, "setScript", (), {}) == "script is missing"
+
+
+def test_a_float32_constant_is_not_narrowed() -> None:
+    """addTensor with a storage order would store 1e9 as infinite."""
+    spec = TensorSpec("k", (1, 2), "fp32", "NC")
+    made = Constant("k", spec, np.float32([[1e9, 1e-9]]).tobytes(), "")
+    message = v3.constant_message(made, dai)
+    assert message.getTensorInfo("k").dataType == dai.TensorInfo.DataType.FP32
+    assert np.array_equal(message.getTensor("k"), np.float32([[1e9, 1e-9]]))

@@ -21,11 +21,16 @@ from ..numerics.intervals import UNBOUNDED, Interval, hull, make
 from ..numerics.intervals.engine import input_range
 from ..numerics.report import StageRange
 from ..tensors import TensorSpec
+from . import moves, rules
+from .context import RULES, Context
 from .regions import Memory, io_buffer, stages_in_order
-from .rules import RULES, Context, moves_only
+from .rules import moves_only
 from .weights import hardware
 
 __all__ = ["stage_ranges"]
+
+FAMILIES = (moves, rules)
+"""The modules that fill `RULES` when they are imported."""
 
 
 def stage_ranges(blob: Blob, specs: Sequence[TensorSpec] = ()) -> tuple[StageRange, ...]:

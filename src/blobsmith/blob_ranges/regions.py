@@ -99,10 +99,23 @@ class Memory:
         """New entries for these ranges, one for each element of the bounds."""
         start = self.low.size
         lo, hi = np.atleast_1d(value.lo), np.atleast_1d(value.hi)
+        value = value.with_nan(bool(np.isnan(lo).any()))
         self.low = np.concatenate([self.low, lo.reshape(-1)])
         self.high = np.concatenate([self.high, hi.reshape(-1)])
         self.nan = np.concatenate([self.nan, np.full(lo.size, value.nan)])
         return np.arange(start, start + lo.size, dtype=np.int32).reshape(lo.shape)
+
+    def entries(self, buffer: Buffer) -> Ids:
+        """A copy of an operand's entries; constants get entries of their own."""
+        if buffer.location is not Location.BLOB:
+            moved: Ids = self.view(buffer).copy()
+            return moved
+        values = self.constants(buffer)
+        if values.size <= MAX_CHANNELS:
+            each: Ids = self.add(make(values, values))
+            return each
+        one: Ids = np.full(values.shape, self.add(make(values.min(), values.max()))[0], np.int32)
+        return one
 
     def write(self, buffer: Buffer, value: Interval) -> None:
         """A range for each channel (a 1-d bound), or one for all (a 0-d bound)."""

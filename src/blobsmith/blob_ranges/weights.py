@@ -17,7 +17,7 @@ from ..numerics.intervals.linear import tame, wild
 from .regions import Memory
 
 if TYPE_CHECKING:
-    from .rules import Context
+    from .context import Context
 
 _BLOCK = 8
 _UNIT = 2.0**-23

@@ -38,6 +38,7 @@ def demo(
         names = list(zoo.names()) if all_ else [zoo.get(str(name)).name]
         output.mkdir(parents=True, exist_ok=True)
         photos, sequence = demo_photos(), demo_sequence()
+        _credits(output, out)
         rows = []
         for number, each in enumerate(names, 1):
             out.progress(f"{number}/{len(names)}  {each} ...")
@@ -45,6 +46,22 @@ def demo(
         columns = ("model", "nodes", "stages", "bytes", "predicted", "against FP32", "emulator")
         out.table("", columns, rows)
         out.say(f"{len(names)} models, everything is in {output}/ ; no camera took part")
+
+
+def _credits(folder: Path, out: Session) -> None:
+    """Who made the photographs, beside the pictures that show them."""
+    from ..packaging.atomic import write_atomic
+    from ..runtime import samples
+
+    photos = samples.photos()
+    if not photos:
+        out.warn(
+            "no photographs are installed, drawn scenes stand in: pip install 'blobsmith[samples]'"
+        )
+        return
+    lines = [f"{photo.name}: {photo.credit}" for photo in photos]
+    text = "Photographs in these pictures come inside Python packages:\n\n" + "\n".join(lines)
+    write_atomic(folder / "CREDITS.txt", (text + "\n").encode())
 
 
 def _one(

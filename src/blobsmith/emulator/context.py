@@ -19,7 +19,9 @@ MAX_WORK = 1 << 36
 
 MACS_PER_UNIT = 32
 
-_EXPONENT = np.uint16(0xF800)  # the five exponent bits, after the sign is shifted out
+_INF, _MINUS_INF = 0x7C00, 0xFC00
+"""Bits of the two infinities: as integers, NaN lie above each, and as signed integers all
+negative halves lie below 0."""
 
 
 class Budget:
@@ -193,12 +195,13 @@ class StageContext:
         bits = target.bits
         if bits is None:
             return
-        shifted = self.scratch.array("check", bits.shape, np.uint16)
+        signed = bits.view(np.int16)
         inputs = [s.data for s in sources if s.data.dtype == np.float32]
         report = self._report
 
         def check() -> None:
-            if np.left_shift(bits, 1, out=shifted).max() >= _EXPONENT:
+            largest = bits.max()
+            if largest >= _MINUS_INF or (largest >= _INF and signed.max() >= _INF):
                 report(target.data, bits, inputs)
 
         self.then(check)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,13 +29,24 @@ class Interval:
     Attributes:
         low, high: may be infinite.
         nan: whether NaN is possible.
-        integral: every element is an integer.
+        integral: every element is an integer, and computed from integers alone: FP16 makes no
+            error in it while it stays small.
+        step: every element is a multiple of this, mathematically; 0 if nothing is known. Pixels
+            divided by 255 have 1/255.
     """
 
     low: float = -INF
     high: float = INF
     nan: bool = True
     integral: bool = False
+    step: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Every element is mathematically an integer, whatever rounding did to it."""
+        nearest = round(self.step)
+        near = nearest >= 1 and abs(self.step - nearest) < 1e-5 * nearest
+        return not self.nan and (self.integral or near)
 
     @property
     def finite(self) -> bool:
@@ -100,7 +111,9 @@ class Bounds:
     ) -> None:
         self.editor = editor
         self._known: dict[str, Interval] = {
-            name: Interval(float(low), float(high), False, False)
+            name: Interval(float(low), float(high), False, name in editor.whole_inputs, 1.0)
+            if name in editor.whole_inputs
+            else Interval(float(low), float(high), False)
             for name, (low, high) in (ranges or {}).items()
         }
         if earlier is not None:
@@ -130,12 +143,14 @@ class Bounds:
         array = self.editor.constant(name)
         if array is None:
             integral = (dtype := self.editor.dtype(name)) is not None and dtype.kind in "iub"
-            return Interval(-FP16_MAX, FP16_MAX, False, integral)
+            return Interval(-FP16_MAX, FP16_MAX, False, integral, float(integral))
         return of_array(array)
 
     def _node(self, node: Node) -> dict[str, Interval]:
         inputs = [self._known.get(i, ANYTHING) for i in node.inputs]
         result = _interval(self.editor, node, inputs)
+        step = 1.0 if result.integral else _step(self.editor, node, inputs)
+        result = replace(result, step=step)
         dtype = self.editor.dtype(node.output)
         if dtype is not None and dtype.kind in "iu" and not result.integral:
             result = Interval(result.low, result.high, False, True)
@@ -153,7 +168,7 @@ def of_array(array: Array) -> Interval:
     nan = finite.size < values.size
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (-INF, INF)
     integral = not nan and bool(np.all(np.isfinite(finite)) and np.all(finite == np.rint(finite)))
-    return Interval(low, high, nan, integral)
+    return Interval(low, high, nan, integral, float(integral))
 
 
 def union(items: Sequence[Interval]) -> Interval:
@@ -309,7 +324,7 @@ def _interval(editor: Editor, node: Node, x: list[Interval]) -> Interval:  # noq
         return ANYTHING if fill is None else union([x[0], of_array(np.array(fill))])
     if op == "Cast":
         return _cast(editor, node, x[0])
-    if op in ("ReduceSum", "ReduceL1"):
+    if op in ("ReduceSum", "ReduceL1", "ReduceSumSquare", "ReduceL2"):
         return _reduced_sum(editor, node, x[0])
     if op in ("Conv", "MatMul", "Gemm"):
         return _linear(editor, node, x)
@@ -351,6 +366,40 @@ def _remainder(editor: Editor, node: Node, x: Interval) -> Interval | None:
     return None
 
 
+def _step(editor: Editor, node: Node, x: list[Interval]) -> float:
+    """Of what every element of a node's result is a multiple; 0 if that is not known."""
+    op = node.op
+    if op in _FIRST or op in ("Neg", "Abs", "Relu", "ReduceSum", "Identity"):
+        return x[0].step
+    if op in ("Mul", "Div"):
+        for index in (0, 1):
+            factor = editor.scalar(node.inputs[index])
+            if factor and x[1 - index].step and math.isfinite(factor):
+                if op == "Mul":
+                    return x[1 - index].step * abs(factor)
+                return x[0].step / abs(factor) if index == 1 else 0.0
+        return 0.0
+    if op in ("Add", "Sub", "Concat", "Where", "Max", "Min", "Clip", "Pad"):
+        parts = [i for i, name in zip(x, node.inputs, strict=True) if name]
+        if op == "Where":
+            parts = parts[1:]
+        if op == "Pad":
+            fill = editor.scalar(node.input(2)) if node.input(2) else 0.0
+            return x[0].step if fill == 0 or node.attrs.get("mode") != "constant" else 0.0
+        return _common([p for p in parts if (p.low, p.high) != (0.0, 0.0)])
+    return 0.0
+
+
+def _common(parts: Sequence[Interval]) -> float:
+    """A step that all share: the smallest, if the others are multiples of it."""
+    steps = [p.step or (abs(p.low) if p.low == p.high else 0.0) for p in parts]
+    if not steps or not all(steps):
+        return 0.0
+    least = min(steps)
+    ratios = [s / least for s in steps]
+    return least if all(abs(r - round(r)) < 1e-5 * r for r in ratios) else 0.0
+
+
 def _clip(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     if "min" in node.attrs or "max" in node.attrs:
         low, high = node.attrs.get("min", -INF), node.attrs.get("max", INF)
@@ -377,6 +426,10 @@ def _reduced_sum(editor: Editor, node: Node, x: Interval) -> Interval:
     count = math.prod(shape) / math.prod(out)
     if node.op == "ReduceL1":
         x = Interval(0.0, x.magnitude, x.nan, x.integral)
+    if node.op in ("ReduceSumSquare", "ReduceL2"):
+        x = _power(x, 2.0)
+    if node.op == "ReduceL2":
+        return Interval(0.0, math.sqrt(count * x.high), x.nan)
     return _product(x, Interval(count, count, False, True))
 
 
@@ -401,7 +454,7 @@ _READS_INPUTS = (
     | set(_ROUNDING)
     | frozenset(
         """Add Sum Sub Mul Div Reciprocal Neg Abs Sqrt Log Pow Max Min Clip Concat Where Pad Cast
-        ReduceSum ReduceL1 Conv MatMul Gemm Softmax Hardmax Resize GridSample Sin Cos Sign""".split()
+        ReduceSum ReduceL1 ReduceL2 ReduceSumSquare Conv MatMul Gemm Softmax Hardmax Resize GridSample Sin Cos Sign""".split()
     )
 )
 

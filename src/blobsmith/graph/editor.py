@@ -66,6 +66,7 @@ class Editor:
         opset: version of ONNX's own domain.
         constants: value name -> array. Treat the arrays as read-only.
         ranges: input name -> range of its elements, where the caller knows it.
+        whole_inputs: inputs that hold whole numbers only, as U8 images do.
         memo: results that rules keep by value name, which stands for the same value throughout.
 
     Raises:
@@ -92,6 +93,7 @@ class Editor:
         self._counter = 0
         self._record: Record | None = None
         self.ranges: dict[str, tuple[float, float]] = {}
+        self.whole_inputs: frozenset[str] = frozenset()
         self.memo: dict[str, Any] = {}
         for proto_node in graph.node:
             node = from_proto(proto_node)

@@ -156,7 +156,7 @@ def max_difference(
         actual: the same of what is tested; compared by name.
         rtol: tolerance as a part of the output's range over all the frames.
         noise: per frame and output, how much the reference itself moves when its inputs move in
-            their last bits; added to the tolerance tenfold.
+            their last bits; added to the tolerance tenfold, at least the frame's median.
     """
     wanted = [expected] if isinstance(expected, Mapping) else list(expected)
     got = [actual] if isinstance(actual, Mapping) else list(actual)
@@ -206,7 +206,8 @@ def _compare(
             error = np.where(both, np.abs(w - h), 0.0)
         limit: Any = rtol * scale + 1e-30
         if noise is not None:
-            limit = limit + 10 * np.nan_to_num(noise[index], nan=np.inf, posinf=np.inf)
+            own = np.nan_to_num(noise[index], nan=np.inf, posinf=np.inf)
+            limit = limit + 10 * np.maximum(own, np.median(own))
         bad = error > limit
         bad |= ~both & ~((w == h) | (np.isnan(w) & np.isnan(h))) & np.isfinite(limit)
         outside += int(bad.sum())

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto
-from onnx.reference import ReferenceEvaluator
 
 from .opset_scope import Array, Scope, attribute
 
@@ -73,6 +72,8 @@ def _evaluate(node: NodeProto, scope: Scope, known: dict[str, Array]) -> list[Ar
         if name and (value is None or value.size > _LARGEST):
             return None
         feeds[name] = value
+    from onnx.reference import ReferenceEvaluator  # slow to import, and seldom needed
+
     try:
         values = ReferenceEvaluator(node).run(None, {k: v for k, v in feeds.items() if k})
         arrays = [np.asarray(v) for v in values]

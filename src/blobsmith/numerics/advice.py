@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, inf, isfinite, log2
+from math import ceil, isfinite, log2
 
 from .fp16 import MAX, OVERFLOW
 from .intervals import Analysis
@@ -29,16 +29,19 @@ def overflow(
     network: Network, node: Node, name: str, bounds: Analysis, half: Analysis, seen: Seen | None
 ) -> str:
     """What to do about a tensor in which FP16's range is left."""
-    reach = bounds[name].magnitude
+    bound = bounds[name].magnitude
     shown = seen.magnitude if seen is not None and seen.elements else 0.0
-    if not isfinite(reach) or (shown > OVERFLOW and not _attained(bounds, name)):
-        reach = max(shown, 0.0) if shown > OVERFLOW else reach
+    near = isfinite(bound) and (bounds.reach.get(name, 0) >= 1 or bound <= 64 * shown)
+    reach = bound if near or shown < OVERFLOW else 4 * shown
     text = number(reach) if isfinite(reach) else "any value"
-    if not isfinite(reach):
-        reach = inf
+    if near and bounds.reach.get(name, 0) < 1 and shown >= OVERFLOW:
+        text = f"{number(shown)} and may reach {number(bound)}"
     op = node.op
     if op in ("Div", "Reciprocal"):
         return _division(network, node, bounds, text, seen)
+    if op == "Log" and not half[name].nan:
+        lowest = number(bounds[node.input(0)].low)
+        return f"its argument may be as small as {lowest}, which FP16 makes 0: limit it to 1e-4"
     if op in ("Log", "Sqrt") and half[name].nan and reach < OVERFLOW:
         lowest = number(bounds[node.input(0)].low)
         return f"its argument may be as low as {lowest}: limit it, torch.clamp(x, min=1e-3)"
@@ -61,10 +64,6 @@ def overflow(
     if name in network.outputs and op not in ("Add", "Sub"):
         return f"the result reaches {text}, FP16 ends at {MAX:g}: return it times {power(reach)}"
     return f"reaches {text}, FP16 ends at {MAX:g}: scale its inputs by {power(reach)}"
-
-
-def _attained(bounds: Analysis, name: str) -> bool:
-    return bounds.reach.get(name, 0) >= 1
 
 
 def _product(network: Network, node: Node, reach: float, text: str, bounds: Analysis) -> str:

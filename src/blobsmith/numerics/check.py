@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +42,8 @@ BlobRun = Callable[[Feeds], Mapping[str, npt.NDArray[Any]]]
 
 HEADROOM = 4.0
 """An unproven tensor counts as safe if FP16 holds this many times what was seen of it."""
+PATIENCE = 20.0
+"""Seconds after which no further synthetic inputs are run; a report lists those that were."""
 BROKEN_SHARE = 0.1
 """An output that is off by more than this share of its range is broken, not merely inexact."""
 BROKEN_OFF = 0.1
@@ -69,11 +73,20 @@ def check(
         FrameError: frames that do not fit the inputs.
     """
     specs = model.inputs
-    chosen = inputs.standard(specs)
+    chosen: Iterable[Frame] = _within(inputs.standard(specs), PATIENCE)
     if frames is not None:
         chosen = chain(chosen, inputs.given(frames, specs))
-    return _check(model, list(chosen) if frames is None else chosen, ideals=True,
-                  blob_run=blob_run, stages=stage_ranges or (), progress=progress)  # fmt: skip
+    return _check(model, chosen, ideals=True, blob_run=blob_run, stages=stage_ranges or (),
+                  progress=progress)  # fmt: skip
+
+
+def _within(frames: Iterable[Frame], seconds: float) -> Iterator[Frame]:
+    """The first frames, at least two, as long as the time lasts."""
+    began = time.perf_counter()
+    for number, frame in enumerate(frames):
+        if number >= 2 and time.perf_counter() - began > seconds:
+            return
+        yield frame
 
 
 def quick_check(model: Model) -> CheckReport:
@@ -183,7 +196,7 @@ class _Causes:
         """The verdict where the range is left here, if at all, and nothing was seen to overflow."""
         own = self.full[name]
         sharp = self.full.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED
-        if sharp and own.magnitude >= OVERFLOW:
+        if sharp and OVERFLOW <= own.magnitude < inf:
             return MAY
         if seen is None or not seen.elements:
             return MAY

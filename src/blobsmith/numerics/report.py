@@ -53,13 +53,11 @@ class TensorReport:
 
     @property
     def harm(self) -> tuple[float, ...]:
-        """Sort key: the most harmful first."""
-        return (
-            _ORDER[self.verdict],
-            1.0 if self.cause else 0.0,
-            -min(self.error, 1e3) if not self.cause else 0.0,
-            -self.subnormal_share,
-        )
+        """Sort key: the most harmful first; of those that leave the range, the earliest."""
+        order = _ORDER[self.verdict]
+        if self.verdict in (OVERFLOWS, MAY):
+            return (order, 1.0 if self.cause else 0.0)
+        return (order, 1.0 if self.cause else 0.0, -min(self.error, 1e3), -self.subnormal_share)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; infinite bounds become None."""

@@ -98,4 +98,5 @@ def _read_v2(nn_data: Any, spec: TensorSpec) -> Array:
     """The tensor's bytes where its layer says they lie; v2's own getters make Python lists."""
     layer = next(item for item in nn_data.getAllLayers() if item.name == spec.name)
     data = np.asarray(nn_data.getData(), dtype=np.uint8)
-    return data[layer.offset : layer.offset + spec.nbytes].view(NUMPY_NAMES[spec.dtype])
+    size = int(np.prod(layer.dims)) * np.dtype(NUMPY_NAMES[spec.dtype]).itemsize
+    return data[layer.offset : layer.offset + size].view(NUMPY_NAMES[spec.dtype])

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import EnvironmentFault, UsageError
 from .faults import explain, missing_camera, no_device, wrong_platform
+from .logs import native_output_to_stderr
 from .plan import PipelinePlan
 
 
@@ -21,12 +22,12 @@ def open_device(dai: Any, wanted: str | None = None) -> Any:
         EnvironmentFault: no camera, one in use, one that may not be opened, or another chip.
         UsageError: `wanted` is none of the cameras found.
     """
-    found = list(dai.Device.getAllAvailableDevices())
-    info = _choose(dai, found, wanted)
-    try:
-        device = dai.Device(info)
-    except RuntimeError as error:
-        raise explain(error) from error
+    with native_output_to_stderr():
+        info = _choose(dai, list(dai.Device.getAllAvailableDevices()), wanted)
+        try:
+            device = dai.Device(info)
+        except RuntimeError as error:
+            raise explain(error) from error
     if device.getPlatform() != dai.Platform.RVC2:
         name = device.getPlatformAsString()
         device.close()
@@ -72,7 +73,8 @@ def require_depthai() -> Any:
         EnvironmentFault: not installed, or the second generation.
     """
     try:
-        import depthai
+        with native_output_to_stderr():
+            import depthai
     except ImportError as error:
         raise EnvironmentFault(
             "DepthAI is not installed", remedy="pip install 'blobsmith[oak]'"

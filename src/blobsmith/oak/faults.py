@@ -10,6 +10,7 @@ _UDEV = (
     "trigger; then plug the camera in again"
 )
 
+_NOT_FOUND = ("no available devices", "cannot find any device", "failed to find device")
 _LOST = (
     "x_link_error", "communication exception", "device already closed or disconnected",
     "x_link_communication_not_open", "couldn't read data from stream",
@@ -35,7 +36,7 @@ def no_device(in_use: int = 0) -> EnvironmentFault:
 def lost_device(frames: int) -> EnvironmentFault:
     """The camera went away during a run."""
     return EnvironmentFault(
-        f"the connection to the camera broke after {frames} frames",
+        f"the connection to the camera broke after {_frames(frames)}",
         remedy="check cable and power supply; what was received until then has been written",
     )
 
@@ -43,7 +44,7 @@ def lost_device(frames: int) -> EnvironmentFault:
 def silent_device(frames: int, seconds: float, last_log: str = "") -> EnvironmentFault:
     """The camera is there and sends no results."""
     return EnvironmentFault(
-        f"the camera has sent no result for {seconds:.0f} s, after {frames} frames",
+        f"the camera has sent no result for {seconds:.0f} s, after {_frames(frames)}",
         where=last_log,
         remedy="a frame of the wrong size or an input without frames makes the network wait: run "
         "the same with --on depthai-host, which says which",
@@ -67,7 +68,7 @@ def explain(error: Exception, frames: int = 0) -> BlobsmithError:
         return error
     text = str(error)
     low = text.lower()
-    if "no available devices" in low or "cannot find any device" in low:
+    if any(part in low for part in _NOT_FOUND):
         return no_device(1 if "in use" in low else 0)
     if "insufficient permissions" in low or "x_link_insufficient_permissions" in low:
         return EnvironmentFault("you may not use the camera's USB device", remedy=_UDEV)
@@ -109,6 +110,10 @@ def missing_camera(socket: str, have: tuple[str, ...], inputs: tuple[str, ...]) 
         where=f"it has {', '.join(have) or 'none'}",
         remedy=f"feed the input otherwise: --feed {inputs[0]}=color",
     )
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'' if count == 1 else 's'}"
 
 
 def _first_line(text: str) -> str:

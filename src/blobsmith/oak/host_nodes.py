@@ -37,6 +37,9 @@ class Ports(Mapping[str, Any]):
             self._ports[name] = self._make(name)
         return self._ports[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._ports  # Mapping's own would ask for the item, and so make it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._ports)
 
@@ -191,6 +194,7 @@ class HostNeuralNetwork(dai.node.ThreadedHostNode):
         arrays = {
             spec.name: input_array(messages[spec.name], spec, frame_type(spec)) for spec in specs
         }
+        self._state.busy.add(id(self))
         result = self._engine.run(arrays)
         self._state.notes.update({str(w): None for w in getattr(result, "warnings", ())})
         number = max(
@@ -202,6 +206,7 @@ class HostNeuralNetwork(dai.node.ThreadedHostNode):
             output.send(messages[name])
         self._state.last_numbers[id(self)] = number
         self._state.activity += 1
+        self._state.busy.discard(id(self))
 
     def _next(self, name: str) -> Any:
         port = self.inputs[name]

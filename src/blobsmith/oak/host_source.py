@@ -39,6 +39,7 @@ class HostState:
         activity: counts messages, to see whether anything still moves.
         finished: all sources have ended, and their last frames have been worked off.
         last_numbers: sequence number of the last result of each network on the host.
+        busy: networks that are at work on a frame, which may take its time.
         sent: frames that the sources have sent.
         notes: what the user should be told, as keys.
     """
@@ -48,6 +49,7 @@ class HostState:
     activity: int = 0
     finished: bool = False
     last_numbers: dict[int, int] = field(default_factory=dict)
+    busy: set[int] = field(default_factory=set)
     sent: int = 0
     notes: dict[str, None] = field(default_factory=dict)
 
@@ -128,7 +130,7 @@ class HostSource(dai.node.ThreadedHostNode):
             numbers = self._state.last_numbers.values()
             if all(number >= last for number in numbers):
                 return
-            if self._state.activity != seen:
+            if self._state.activity != seen or self._state.busy:
                 seen, since = self._state.activity, time.monotonic()
             elif time.monotonic() - since > IDLE_SECONDS:
                 return

@@ -11,6 +11,7 @@ from ..runtime.decode import DecodedOutput, decode_all
 from ..runtime.loop import RunSummary, Step, View
 from ..runtime.samples import Image
 from ..runtime.sinks import FrameSink
+from .logs import native_output_to_stderr
 from .plan import PipelinePlan
 from .session import Session
 
@@ -27,7 +28,8 @@ def run_session(
     """Takes results from a pipeline, decodes them and writes them.
 
     Ctrl-C ends the run like the end of the frames. So does a camera that is unplugged, except that
-    its error is raised: in every case what was written until then is finished and kept.
+    its error is raised: in every case what was written until then is finished and kept. What is
+    printed meanwhile goes to standard error, where DepthAI's own log belongs.
 
     Args:
         session: not yet entered; closed here.
@@ -53,7 +55,7 @@ def run_session(
     last: tuple[DecodedOutput, ...] = ()
     notes: dict[str, str] = {}
     begun = perf_counter()
-    with sink, session:
+    with native_output_to_stderr(), sink, session:
         try:
             for result in session:
                 now = perf_counter()

@@ -17,6 +17,7 @@ from ..errors import EnvironmentFault, UsageError
 from ..packaging.archive_config import frame_type
 from ..packaging.artifact import Artifact
 from .faults import explain
+from .logs import native_output_to_stderr
 from .plan import Constant, FrameRequest, PipelinePlan
 from .planner import DEFAULT_FPS, plan_pipeline
 from .shaves import DEFAULT_THREADS, recommend
@@ -189,7 +190,8 @@ def require_v2() -> Any:
         EnvironmentFault: not installed, or another generation.
     """
     try:
-        import depthai
+        with native_output_to_stderr():
+            import depthai
     except ImportError as error:
         raise EnvironmentFault(
             "DepthAI is not installed", remedy="pip install 'depthai>=2.28,<3'"

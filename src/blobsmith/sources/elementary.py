@@ -235,7 +235,7 @@ def _interpolate(x: Tensor, size: Any = None, scale_factor: Any = None, **option
     return x
 
 
-def _l1_loss(x: Tensor, y: Tensor, *, reduction: str = "mean") -> Tensor:
+def _l1_loss(x: Tensor, y: Tensor, *, reduction: str = "mean", **unset: None) -> Tensor:
     error = torch.abs(x - y)
     return {"mean": error.mean, "sum": error.sum, "none": lambda: error}[reduction]()
 
@@ -303,5 +303,7 @@ CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _histc: lambda x, bins=100, min=0, max=0, **kwargs: max > min,
     _adaptive_avg_pool2d: _uneven,
     _interpolate: _beyond_resize,
-    _l1_loss: lambda x, y, *args, **kwargs: not args and set(kwargs) <= {"reduction"},
+    _l1_loss: lambda x, y, *args, **kwargs: (
+        not args and all(v is None for k, v in kwargs.items() if k != "reduction")
+    ),
 }

@@ -19,8 +19,8 @@ from ..errors import BlobsmithError, SourceError, UsageError
 from ..graph import equivalence, lines
 from ..tensors import TensorSpec
 from . import faults
+from .calling import Reference
 from .function import UserFunction
-from .outputs import named_outputs
 
 if TYPE_CHECKING:
     from .exporters import Traced
@@ -219,92 +219,6 @@ def _attempts(
         yield "dynamo", lambda: exporters.dynamo(function, examples, inputs, outputs)
 
 
-class Reference:
-    """The user's function on NumPy arrays, with its errors told in the user's terms."""
-
-    def __init__(self, function: UserFunction, names: Sequence[str], origin: str) -> None:
-        self._function, self._names, self._origin = function, tuple(names), origin
-        self.shapes: list[list[tuple[int, ...]]] = []
-        self.keys: list[str] = []
-        self.kinds: list[str] = []
-
-    def tensors(self, frame: equivalence.Feeds) -> list[Any]:
-        """Fresh tensors, one an input: no two share memory."""
-        import torch
-
-        return [torch.from_numpy(np.array(frame[n], np.float32, order="C")) for n in self._names]
-
-    def __call__(self, frame: equivalence.Feeds) -> dict[str, Array]:
-        """Runs it on one frame: position of the output -> array.
-
-        Raises:
-            SourceError: it fails, or does not return tensors.
-        """
-        from .exporters import quiet
-
-        tensors = self.tensors(frame)
-        try:
-            with self._function.inference(), quiet():
-                found = named_outputs(self._function.raw(*tensors))
-        except BlobsmithError as error:
-            error.where = error.where or self._origin
-            raise
-        except faults.PASSED_ON:
-            raise
-        except Exception as error:
-            raise faults.call_failed(error, self._names, tensors, self._origin) from error
-        self.keys = [key for key, _ in found]
-        self.kinds = [faults.kind(tensor, self._origin) for _, tensor in found]
-        self.shapes.append([tuple(tensor.shape) for _, tensor in found])
-        return {
-            str(index): tensor.detach().float().numpy().copy()
-            for index, (_, tensor) in enumerate(found)
-        }
-
-    def check_shapes(self) -> None:
-        """Outputs must have the same number and shapes on every frame, and hold something.
-
-        Raises:
-            SourceError: they do not.
-        """
-        first = self.shapes[0]
-        for other in self.shapes[1:]:
-            if other != first:
-                raise SourceError(
-                    f"the shape of the result depends on the frame: {first} and {other}",
-                    where=self._origin,
-                    remedy="a blob has fixed shapes: return a mask of the whole image in place "
-                    "of a list of points",
-                )
-        if any(0 in shape for shape in first):
-            raise SourceError("an output is empty", where=f"{self._origin}, shapes {first}")
-
-    def check_repeatable(self, frame: equivalence.Feeds, before: dict[str, Array]) -> None:
-        """The same frame must give the same result again.
-
-        Raises:
-            SourceError: it does not.
-        """
-        if not equivalence.max_difference(before, self(frame)).same:
-            raise SourceError(
-                "the function gives another result each time it is called",
-                where=self._origin,
-                remedy="take out what is random (rand, dropout with training=True) or remembered "
-                "from the call before",
-            )
-
-    def named(
-        self, names: Sequence[str], known: dict[int, dict[str, Array]]
-    ) -> equivalence.Function:
-        """The same function with output names; `known` are results by the frame's id."""
-
-        def run(frame: equivalence.Feeds) -> dict[str, Array]:
-            result = known[id(frame)] if id(frame) in known else self(frame)
-            return dict(zip(names, result.values(), strict=True))
-
-        return run
-
-
 def _output_names(run: Reference, wanted: Sequence[str] | None, origin: str) -> list[str]:
     count = len(run.keys)
     if wanted is not None:
@@ -319,7 +233,7 @@ def _output_names(run: Reference, wanted: Sequence[str] | None, origin: str) -> 
         names = list(run.keys)
     else:
         names = ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
-    taken = set(run._names) & set(names)
+    taken = set(run.names) & set(names)
     if len(set(names)) != count or taken or not all(names):
         twice = sorted(taken) or sorted({n for n in names if names.count(n) > 1 or not n})
         raise UsageError(

@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 import torch
 from onnx import ModelProto
+from torch.fx.traceback import preserve_node_meta
 
 from ..graph import lines, opset
 from .function import UserFunction
@@ -80,9 +81,9 @@ def torchscript(
         version: opset.
         watch: keep sizes and constants out of the trace (`StaticTrace`).
     """
-    module = _Traceable(function, watch).eval()
     file = io.BytesIO()
     with function.inference(), quiet():
+        module = _Traceable(function, watch).eval()
         torch.onnx.export(
             module,
             tuple(examples),
@@ -105,8 +106,8 @@ def dynamo(
     outputs: Sequence[str],
 ) -> Traced:
     """Exports by torch.export at opset 18 and lowers the opset. Raises whatever torch raises."""
-    module = _Traceable(function, watch=True).eval()
-    with function.inference(), quiet():
+    with function.inference(), quiet(), preserve_node_meta():
+        module = _Traceable(function, watch=True).eval()
         program = torch.onnx.export(
             module,
             tuple(examples),

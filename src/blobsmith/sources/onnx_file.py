@@ -9,27 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError, OperatorError, SourceError, UsageError
+from ..errors import ModelError, SourceError, UsageError
 from ..model import Model
 from ..tensors import Decoding, InputRequest, TensorSpec, default_layout
 from . import signature
 from .faults import check_used, shape_option
+from .onnx_parse import all_nodes, first_line, parse
 
 if TYPE_CHECKING:
     import onnx
-
-_NOT_ONNX: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "it is a Git LFS pointer: run `git lfs pull`"),
-    (b"<?xml", "it is XML"),
-    (b"<!DOCTYPE", "it is a web page: download the file itself"),
-    (b"<html", "it is a web page: download the file itself"),
-    (b"PK\x03\x04", "it is a zip archive, or weights saved by torch.save"),
-    (b"\x80\x02", "it is a Python pickle"),
-    (b"\x1f\x8b", "it is compressed: unpack it"),
-)
 
 
 def load_onnx(
@@ -63,10 +53,7 @@ def load_onnx(
     from . import onnx_types
 
     requests = signature.normalise(inputs)
-    proto = _parse(data, name, folder)
-    _strip_initializer_inputs(proto)
-    _inline(proto)
-    _check_domains(proto, name)
+    proto = parse(data, name, folder)
     if outputs is not None:
         proto = _cut(proto, outputs, name)
     _check_names(proto, requests, name)
@@ -92,108 +79,6 @@ def load_onnx(
         origin=name,
         notes=(*notes, *lowered.notes),
     )
-
-
-# ---------------------------------------------------------------------- reading
-
-
-def _parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
-    import onnx
-
-    if not data:
-        raise SourceError("the file is empty", where=name)
-    for start, what in _NOT_ONNX:
-        if data.startswith(start):
-            raise SourceError(f"this is no ONNX file: {what}", where=name)
-    try:
-        proto = onnx.ModelProto.FromString(data)
-    except Exception as error:  # protobuf's own errors, which name no file
-        raise SourceError(
-            "the file is truncated, or no ONNX file",
-            where=f"{name}, {len(data)} bytes",
-            remedy="export or download it again",
-        ) from error
-    if not proto.graph.node or not proto.opset_import or not proto.graph.output:
-        lack = "nodes" if not proto.graph.node else "outputs"
-        lack = lack if proto.opset_import else "opset"
-        raise SourceError(
-            f"the file is truncated, or no ONNX file: it has no {lack}",
-            where=f"{name}, {len(data)} bytes",
-            remedy="export or download it again",
-        )
-    _load_external(proto, name, folder)
-    return proto
-
-
-def _load_external(proto: onnx.ModelProto, name: str, folder: str | None) -> None:
-    import onnx
-    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
-
-    outside = [t for t in proto.graph.initializer if uses_external_data(t)]
-    if not outside:
-        return
-    files = {e.value for t in outside for e in t.external_data if e.key == "location"}
-    listed = ", ".join(sorted(files)[:3])
-    remedy = "save it in one file: onnx.save(onnx.load(FILE), FILE, save_as_external_data=False)"
-    if folder is None:
-        raise SourceError(f"its weights lie in another file: {listed}", where=name, remedy=remedy)
-    missing = [f for f in sorted(files) if not (Path(folder) / f).is_file()]
-    if missing:
-        raise SourceError(
-            f"its weights lie in {missing[0]!r}, which is not beside it",
-            where=name,
-            remedy=f"put that file beside it, or {remedy}",
-        )
-    try:
-        load_external_data_for_model(proto, folder)
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise SourceError(
-            f"its weights cannot be read from {listed}: {_first(error)}", where=name, remedy=remedy
-        ) from error
-
-
-def _strip_initializer_inputs(proto: onnx.ModelProto) -> None:
-    """Below IR version 4 weights are listed among the inputs; they are none."""
-    held = {t.name for t in proto.graph.initializer}
-    kept = [i for i in proto.graph.input if i.name not in held]
-    if len(kept) != len(proto.graph.input):
-        copies = [type(i).FromString(i.SerializeToString()) for i in kept]
-        del proto.graph.input[:]
-        proto.graph.input.extend(copies)
-        proto.ir_version = max(proto.ir_version, 4)
-
-
-def _inline(proto: onnx.ModelProto) -> None:
-    """Replaces calls of the model's own functions by their bodies."""
-    import onnx.inliner
-
-    if proto.functions:
-        proto.CopyFrom(onnx.inliner.inline_local_functions(proto))
-
-
-def _check_domains(proto: onnx.ModelProto, name: str) -> None:
-    from ..graph import lines
-
-    for node in _all_nodes(proto.graph):
-        if node.domain not in ("", "ai.onnx"):
-            line = lines.user_line(node)
-            place = f"node {node.name or node.output[0]!r} of {name}"
-            raise OperatorError(
-                f"the operator {node.domain}.{node.op_type} is not of the ONNX standard",
-                where=f"{place}, {line}" if line else place,
-                remedy="export without contrib or custom operators (in ONNX Runtime: save the "
-                "model before optimising it)",
-            )
-
-
-def _all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        nodes.append(node)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                nodes.extend(_all_nodes(attribute.g))
-    return nodes
 
 
 # ---------------------------------------------------------------------- names and shapes
@@ -242,7 +127,7 @@ def _cut(proto: onnx.ModelProto, outputs: Sequence[str], name: str) -> onnx.Mode
 
 
 def _all_nodes_of(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    inner = [n for a in node.attribute if a.HasField("g") for n in _all_nodes(a.g)]
+    inner = [n for a in node.attribute if a.HasField("g") for n in all_nodes(a.g)]
     return [node, *inner]
 
 
@@ -321,11 +206,12 @@ def _check_graph(proto: onnx.ModelProto, name: str) -> None:
     """The standard's own check: every value has a producer, every operator its arguments."""
     import onnx
 
+    checked = onnx.ModelProto()
+    checked.CopyFrom(proto)
+    for info in checked.graph.output:  # the checker wants a shape; some exporters leave it out
+        info.type.tensor_type.shape.SetInParent()
     try:
-        if not all(out.type.tensor_type.HasField("shape") for out in proto.graph.output):
-            # The checker wants a shape at every output; some exporters leave it out.
-            proto = onnx.shape_inference.infer_shapes(proto)
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(checked)
     except onnx.checker.ValidationError as error:
         text = str(error).strip().splitlines()[0]
         raise SourceError(
@@ -341,7 +227,7 @@ def _with_output_shapes(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
         raise SourceError(
-            f"the shapes in the graph do not fit together: {_first(error)}",
+            f"the shapes in the graph do not fit together: {first_line(error)}",
             where=name,
             remedy="check the shapes of the inputs; or export it again",
         ) from error
@@ -408,8 +294,3 @@ def _output_spec(info: onnx.ValueInfoProto) -> TensorSpec:
         color,
         decoding=Decoding(kind),  # type: ignore[arg-type]
     )
-
-
-def _first(error: Exception) -> str:
-    text = [t for t in str(error).strip().splitlines() if t.strip()] or [type(error).__name__]
-    return text[0][:300]

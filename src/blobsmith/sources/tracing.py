@@ -82,6 +82,8 @@ class StaticTrace(TorchFunctionMode):
                 return func(*args, **kwargs)
         if _grows(func, args):
             raise self._refused(func)
+        if torch._C._get_tracing_state() is None:
+            _tell_line()
         changed = _changed(func, args, kwargs)
         if changed is not None and not _is_live(changed):
             _pin(changed)
@@ -120,6 +122,15 @@ def _stack() -> list[tuple[str, int]]:
         frames.append((frame.f_code.co_filename, frame.f_lineno))
         frame = frame.f_back
     return frames
+
+
+def _tell_line() -> None:
+    """Tells the newer exporter where the user's code is: of a plain function it keeps no line."""
+    from torch.fx import traceback
+
+    frames = [f for f in _stack() if lines.innermost([f]) is not None]
+    told = [f'File "{file}", line {line}, in forward\n' for file, line in frames[:1]]
+    traceback.set_stack_trace(told)
 
 
 def _grows(func: Any, args: Any) -> bool:

@@ -95,6 +95,7 @@ def rewrite(
     only: Iterable[str] | None = None,
     without: Iterable[str] = (),
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    whole: Iterable[str] = (),
 ) -> RewriteResult:
     """Rewrites a graph for the chip.
 
@@ -108,12 +109,14 @@ def rewrite(
         only: names of the only rules to use.
         without: names of rules not to use.
         ranges: input name -> smallest and largest element; unknown inputs may hold any FP16 value.
+        whole: inputs that hold whole numbers only, as U8 inputs do.
 
     Raises:
         ModelError: the graph is inconsistent.
     """
     editor = Editor(_read_opset(proto))
     editor.ranges = dict(ranges or {})
+    editor.whole_inputs = frozenset(whole)
     if editor.opset == 11:
         editor.set_opset(12)  # the same operators, with more dtypes
     run = _Run(editor, cost, check, seed)

@@ -36,9 +36,11 @@ def feeds(editor: Editor, seed: int) -> list[dict[str, Array]]:
         noise = low + unit * (high - low)
         if high - low > 16:
             noise = np.rint(noise)
-        near = np.clip(2 * unit - 1, low, high) if name in editor.ranges else 2 * unit - 1
-        whole = dtype is not None and dtype.kind in "iub"
-        columns = (noise, np.full(shape, low), np.full(shape, high), np.rint(near) if whole else near)
+        whole = name in editor.whole_inputs or (dtype is not None and dtype.kind in "iub")
+        near = 2 * unit - 1 if name not in editor.ranges else np.clip(2 * unit - 1, low, high)
+        if whole:
+            noise, near = np.rint(noise), low + np.rint(unit * min(high - low, 4.0))
+        columns = (noise, np.full(shape, low), np.full(shape, high), near)
         for feed, values in zip(sets, columns, strict=True):
             feed[name] = np.asarray(values).astype(dtype)
     return sets

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..fp16 import Array
 from . import affine
 from .affine import Form
-from .linear import leading_pads
+from .affine_conv import average_pool, conv
 from .movement import slice_ranges
 from .normalise import batch_norm_factors
 from .registry import Step
@@ -18,7 +18,7 @@ from .registry import Step
 FormOf = Callable[[str], "Form | None"]
 Rule = Callable[[Step, FormOf], "Form | None"]
 
-_RULES: dict[str, Rule] = {}
+_RULES: dict[str, Rule] = {"Conv": conv, "AveragePool": average_pool}
 
 
 def _rule(*ops: str) -> Callable[[Rule], Rule]:
@@ -109,53 +109,6 @@ def _batch_norm(step: Step, form_of: FormOf) -> Form | None:
         return None
     factor, offset = (np.tile(f, form.leading[0]) for f in factors)
     return affine.scale_rows(form, factor, offset)
-
-
-@_rule("Conv")
-def _conv(step: Step, form_of: FormOf) -> Form | None:
-    weights, form, out = step.constant(1), form_of(step.node.input(0)), step.out_shape()
-    if weights is None or form is None or out is None or len(out) != 4 or len(form.leading) != 2:
-        return None
-    bias = step.constant(2) if step.has(2) else np.zeros(out[1])
-    if bias is None:
-        return None
-    return _convolve(step, form, np.asarray(weights, np.float64), np.asarray(bias, np.float64),
-                     int(step.attr("group", 1)), out)  # fmt: skip
-
-
-def _convolve(
-    step: Step, form: Form, weights: Array, bias: Array, groups: int, out: tuple[int, ...]
-) -> Form | None:
-    kernel = weights.shape[2:]
-    shape = (*form.leading, *form.spatial)
-    begin = leading_pads(step, shape, kernel)
-    strides = step.attr("strides") or [1, 1]
-    dilations = step.attr("dilations") or [1, 1]
-    source: Form | None = form
-    reach = [(out[2 + i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 for i in (0, 1)]
-    if any(begin) or any(reach[i] > shape[2 + i] for i in (0, 1)):
-        source = affine.bordered(form, "zero")
-    if source is None:
-        return None
-    result = affine.convolve(
-        source, weights, form.leading[1], groups, (strides[0], strides[1]),
-        (dilations[0], dilations[1]), (begin[0], begin[1]), out[:2], (out[2], out[3]),
-    )  # fmt: skip
-    if result is None:
-        return None
-    return affine.scale_rows(result, np.ones(result.rows), np.tile(bias, out[0]))
-
-
-@_rule("AveragePool")
-def _average(step: Step, form_of: FormOf) -> Form | None:
-    form, out = form_of(step.node.input(0)), step.out_shape()
-    padded = any(step.attr("pads") or []) or step.attr("auto_pad", "NOTSET").startswith("SAME")
-    if form is None or out is None or len(out) != 4 or padded or step.attr("ceil_mode", 0):
-        return None
-    kernel = step.attr("kernel_shape")
-    channels = form.leading[1]
-    weights = np.full((channels, 1, *kernel), 1.0 / float(np.prod(kernel)))
-    return _convolve(step, form, weights, np.zeros(channels), channels, out)
 
 
 @_rule("ReduceSum", "ReduceMean")

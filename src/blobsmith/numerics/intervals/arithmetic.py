@@ -148,6 +148,11 @@ def widen_relative(a: Interval, share: float) -> Interval:
     return make(lo, hi, a.nan)
 
 
+def not_negative(a: Interval) -> Interval:
+    """Bounds of a sum of values that are not negative: however it is rounded, it is not either."""
+    return make(np.maximum(a.lo, 0), a.hi, a.nan)
+
+
 def mixed(a: Interval, low: float, high: float) -> Interval:
     """`a` if nothing can be NaN; otherwise widened to hold low..high as well."""
     if not a.nan:

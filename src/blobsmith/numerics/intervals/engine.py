@@ -18,14 +18,16 @@ from ...tensors import TensorSpec
 from .. import constants as compiler
 from ..fp16 import MAX, Array, round_out
 from ..network import FLOATS, Network, Node
-from . import activations, elementwise, linear, logic, movement, normalise, pooling, reduce
+from . import activations, elementwise, linear, logic, matrix, movement, normalise, pooling, reduce
 from . import arithmetic as ar
 from .affine import Form, identity
 from .affine_ops import propagate
 from .interval import UNBOUNDED, Interval, intersect, make, point, tidy
 from .registry import FP32_UNIT, RULES, Rule, Step
 
-FAMILIES = (activations, elementwise, linear, logic, movement, normalise, pooling, reduce)
+FAMILIES = (
+    activations, elementwise, linear, logic, matrix, movement, normalise, pooling, reduce
+)  # fmt: skip
 """The modules that fill `RULES` when they are imported."""
 
 

@@ -1,4 +1,4 @@
-"""Convolutions and matrix products: exact for constant weights, one input channel at a time.
+"""Convolutions: exact for constant weights, one input channel at a time.
 
 The upper bound of a weighted sum of independent values is the sum of (positive weight * upper
 bound + negative weight * lower bound). With zero padding, outputs near the border use only part
@@ -63,9 +63,7 @@ def _conv(step: Step) -> Interval:
         positive = positive and bias.low >= 0
     count = int(np.prod(weights.shape[1:])) + 1
     result = ar.widen(result, step.slack(count, weight.reshape(*low.shape, *spatial)))
-    if positive:  # a sum of values of one sign has that sign, however it is rounded
-        return make(np.maximum(result.lo, 0), result.hi, result.nan)
-    return result
+    return ar.not_negative(result) if positive else result
 
 
 def _per_channel(bias: Interval, rank: int) -> Interval:
@@ -224,82 +222,3 @@ def _conv_transpose(step: Step) -> Interval:
         result = ar.add(result, _per_channel(step[2], len(shape)))
     size = np.abs(w).sum() * max(abs(low.min()), abs(high.max()))
     return ar.widen(result, step.slack(int(np.prod(w.shape[1:2] + kernel)), min(size, _HUGE)))
-
-
-@transfer("Gemm")
-def _gemm(step: Step) -> Interval:
-    a, b = step[0], step[1]
-    if step.attr("transA", 0):
-        a = _transposed(a)
-    if step.attr("transB", 0):
-        b = _transposed(b)
-    shape_a, shape_b = step.shape(0), step.shape(1)
-    if shape_a is None or shape_b is None:
-        return UNBOUNDED
-    inner = shape_a[0] if step.attr("transA", 0) else shape_a[1]
-    result = ar.scale(matrix_product(step, a, b, inner), float(step.attr("alpha", 1.0)))
-    if step.has(2):
-        result = ar.add(result, ar.scale(step[2], float(step.attr("beta", 1.0))))
-    return result
-
-
-def _transposed(x: Interval) -> Interval:
-    return x if x.uniform else Interval(x.lo.T, x.hi.T, x.nan)
-
-
-@transfer("MatMul")
-def _matmul(step: Step) -> Interval:
-    shape_a, shape_b = step.shape(0), step.shape(1)
-    if not shape_a or not shape_b:
-        return UNBOUNDED
-    a, b = step[0], step[1]
-    if len(shape_a) == 1 and not a.uniform:
-        a = Interval(a.lo[None, :], a.hi[None, :], a.nan)
-    if len(shape_b) == 1 and not b.uniform:
-        b = Interval(b.lo[:, None], b.hi[:, None], b.nan)
-    result = matrix_product(step, a, b, shape_a[-1])
-    if result.uniform:
-        return result
-    if len(shape_a) == 1:
-        result = Interval(result.lo[..., 0, :], result.hi[..., 0, :], result.nan)
-    if len(shape_b) == 1:
-        result = Interval(result.lo[..., 0], result.hi[..., 0], result.nan)
-    return result
-
-
-_MATRIX_LIMIT = 1 << 21
-
-
-def matrix_product(step: Step, a: Interval, b: Interval, inner: int) -> Interval:
-    """Bounds of a @ b for operands of at least two dimensions (or 0-d bounds)."""
-    nan = a.nan or b.nan or not a.finite or not b.finite
-    (al, ah), (bl, bh) = tame(a), tame(b)
-    al, ah = _spread(al, -1, inner), _spread(ah, -1, inner)
-    bl, bh = _spread(bl, -2, inner), _spread(bh, -2, inner)
-    if al.size * bl.shape[-1] > _MATRIX_LIMIT * 16:
-        al, ah = al.min(axis=-2, keepdims=True), ah.max(axis=-2, keepdims=True)
-    if np.array_equal(bl, bh):
-        low = al @ np.maximum(bl, 0) + ah @ np.minimum(bl, 0)
-        high = ah @ np.maximum(bl, 0) + al @ np.minimum(bl, 0)
-    elif np.array_equal(al, ah):
-        low = np.maximum(al, 0) @ bl + np.minimum(al, 0) @ bh
-        high = np.maximum(al, 0) @ bh + np.minimum(al, 0) @ bl
-    else:
-        if al.size * bl.shape[-1] > _MATRIX_LIMIT:
-            al, ah = al.min(axis=-2, keepdims=True), ah.max(axis=-2, keepdims=True)
-            bl, bh = bl.min(axis=-1, keepdims=True), bh.max(axis=-1, keepdims=True)
-        left = make(al[..., :, :, None], ah[..., :, :, None])
-        right = make(bl[..., None, :, :], bh[..., None, :, :])
-        terms = ar.multiply(left, right)
-        low, high = terms.lo.sum(axis=-2), terms.hi.sum(axis=-2)
-    weight = np.maximum(np.abs(al), np.abs(ah)) @ np.maximum(np.abs(bl), np.abs(bh))
-    return ar.widen(wild(low, high, nan), step.slack(inner, weight))
-
-
-def _spread(values: Array, axis: int, size: int) -> Array:
-    """The array with a full inner dimension and at least two dimensions."""
-    if values.ndim == 0:
-        values = values.reshape(1, 1)
-    shape = list(values.shape)
-    shape[axis] = size
-    return np.broadcast_to(values, shape)

@@ -241,7 +241,8 @@ def _convex(x: Interval, step: Step) -> Interval:
     shape = step.shape(0)
     inner = x.flat() if shape is None else collapse(x, range(2, len(shape)))
     size = np.maximum(np.abs(inner.lo), np.abs(inner.hi))
-    return ar.widen(make(inner.lo, inner.hi, x.nan or not x.finite), step.slack(16, size))
+    mean = ar.widen(make(inner.lo, inner.hi, x.nan or not x.finite), step.slack(16, size))
+    return ar.not_negative(mean) if inner.low >= 0 else mean
 
 
 @transfer("Resize", "Upsample")

@@ -62,7 +62,10 @@ def _instance_norm(step: Step) -> Interval:
 @transfer("MeanVarianceNormalization", ulps=64)
 def _mvn(step: Step) -> Interval:
     shape = step.shape(0)
-    return UNBOUNDED if shape is None else _standardised(step, int(np.prod(shape)))
+    if shape is None:
+        return UNBOUNDED
+    # the variance, a difference of two means, may be rounded to less than 0
+    return _standardised(step, int(np.prod(shape))).with_nan(True)
 
 
 @transfer("LayerNormalization", ulps=64)

@@ -26,7 +26,7 @@ def partial_sums(count: int) -> int:
 def signed(total: Interval, x: Interval) -> Interval:
     """A sum of values of one sign has that sign, however it is rounded."""
     if x.low >= 0:
-        return make(np.maximum(total.lo, 0), total.hi, total.nan)
+        return ar.not_negative(total)
     if x.high <= 0:
         return make(total.lo, np.minimum(total.hi, 0), total.nan)
     return total
@@ -148,7 +148,7 @@ def _reduce_prod(step: Step) -> Interval:
     with np.errstate(over="ignore"):
         bound = float(np.float64(top) ** _count(step, axes))
     low = 0.0 if step[0].low >= 0 else -bound
-    return make(low, bound, step[0].nan or not step[0].finite or not np.isfinite(bound))
+    return make(low, bound, step[0].nan or not step[0].finite or bound > 3e38)
 
 
 def _extreme(step: Step, x: Interval, axes: tuple[int, ...], *, largest: bool) -> Interval:

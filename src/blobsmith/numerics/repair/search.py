@@ -118,10 +118,7 @@ class _Search:
             here = plan.copy()
             here.change(name, change)
             if harmed(plan.network, node, here.adjust[name]):
-                here.adjust[name] -= change  # the last resort
-                through = self.through(plan, node, name, change, depth)
-                here.change(name, change)
-                return through or here
+                return self.through(plan, node, name, change, depth) or here
             if not self.far:
                 return here
         through = self.through(plan, node, name, change, depth)
@@ -193,7 +190,7 @@ class _Search:
         ]
         if not joined:
             return None
-        # a join takes the lowest exponent of its operands: lower the highest first, raise the lowest
+        # a join takes its operands' lowest exponent: lower the highest first, raise the lowest
         have, name = max(joined) if change < 0 else min(joined)
         wanted = (plan.exponents.get(node.outputs[0]) or 0) + change
         return name, wanted - have

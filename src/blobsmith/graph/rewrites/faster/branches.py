@@ -1,8 +1,8 @@
 """Choices by a comparison that are no choices: the larger or smaller of two, and guarded roots.
 
 `where(x < c, f(x), g(x))` with straight f and g that meet at c is the smaller or larger of the two:
-abs, hinge, solarize. `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`, which keeps a gradient finite, is the
-root of the larger of x and 0.
+abs, hinge, solarize. `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`, which keeps a gradient finite,
+is the root of the larger of x and 0.
 """
 
 from __future__ import annotations

@@ -10,23 +10,9 @@ from ...node import Node
 from ..rule import Change, Outcome, Rule
 from .patterns import affine_step
 
-_BINARY = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Min",
-        "Max",
-        "Pow",
-        "Greater",
-        "Less",
-        "Equal",
-        "And",
-        "Or",
-        "Xor",
-    ]
-)
+_BINARY = frozenset({
+    "Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Greater", "Less", "Equal", "And", "Or", "Xor",
+})  # fmt: skip
 
 
 def find_repeated(editor: Editor, node: Node) -> Outcome:

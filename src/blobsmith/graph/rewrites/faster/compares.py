@@ -17,6 +17,7 @@ from .patterns import Affine, affine
 
 _OPPOSITE = {"Greater": "Less", "Less": "Greater"}
 _MOST_LEVELS = 2048
+_MARGIN, _CLOSE = 0.25, 0.1
 
 
 def find(editor: Editor, node: Node) -> Outcome:
@@ -28,13 +29,15 @@ def find(editor: Editor, node: Node) -> Outcome:
         found = affine(editor, value)
         if found.source == value or found.scale == 0 or not _same_shape(editor, node, found):
             return None
-        limit = _limit(editor, value, found, number)
+        limit = _limit(editor, node, value, found, number)
         op = node.op if found.scale > 0 else _OPPOSITE[node.op]
 
-        def apply(index: int = index, limit: float = limit, op: str = op) -> None:
+        def apply(
+            index: int = index, limit: float = limit, op: str = op, source: str = found.source
+        ) -> None:
             b = Builder(editor, like=node)
             pair = [b.value(limit)] * 2
-            pair[index] = found.source
+            pair[index] = source
             b.commit([node], {node.output: b.op(op, *pair)})
 
         return Change(apply, nodes=(node,))
@@ -45,27 +48,30 @@ def _same_shape(editor: Editor, node: Node, found: Affine) -> bool:
     return editor.shape(found.source) == editor.shape(node.output)
 
 
-def _limit(editor: Editor, value: str, found: Affine, number: float) -> float:
-    """What to compare the source with.
+def _limit(editor: Editor, node: Node, value: str, found: Affine, number: float) -> float:
+    """What to compare the source with, so that every whole number in its range is decided alike.
 
-    Between the levels of an image, any number is as good as another: the one in the middle keeps
-    the decision of every level, whatever the scale rounds to.
+    The scale's rounding decides what happens to a level that falls on the limit. The limit keeps a
+    distance from such a level, as FP16 would round it to the level itself.
     """
-    known = bounds(editor, found.source)
     exact = (number - found.shift) / found.scale
-    if not (known.integral and known.finite and known.high - known.low <= _MOST_LEVELS):
+    known = bounds(editor, found.source)
+    if not (known.finite and known.high - known.low <= _MOST_LEVELS):
         return exact
-    levels = np.arange(known.low, known.high + 1, dtype=np.float32)
+    levels = np.arange(np.ceil(known.low), np.floor(known.high) + 1, dtype=np.float32)
     scaled = _replay(editor, value, found.source, levels)
-    above = levels[scaled > np.float32(number)]
-    below = levels[scaled < np.float32(number)]
-    if len(above) + len(below) < len(levels) or not len(above) or not len(below):
+    greater = (node.op == "Greater") == (node.inputs[0] == value)
+    chosen = scaled > np.float32(number) if greater else scaled < np.float32(number)
+    if chosen.all() or not chosen.any():
         return exact
-    rising = found.scale > 0
-    return float((above.min() + below.max()) / 2 if rising else (above.max() + below.min()) / 2)
+    if levels[chosen].min() > levels[~chosen].min():  # true for large levels: source > limit
+        low, high = float(levels[~chosen].max()), float(levels[chosen].min())
+        return high - _MARGIN if exact > high - _CLOSE else max(exact, low)
+    low, high = float(levels[chosen].max()), float(levels[~chosen].min())
+    return low + _MARGIN if exact < low + _CLOSE else min(exact, high)
 
 
-def _replay(editor: Editor, value: str, source: str, levels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _replay(editor: Editor, value: str, source: str, levels: np.ndarray) -> np.ndarray:
     """The scaled levels as FP32 computes them, step by step."""
     chain = []
     while value != source:

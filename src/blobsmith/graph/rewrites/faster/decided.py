@@ -20,7 +20,7 @@ def _unchanged(editor: Editor, node: Node, known: Interval) -> bool:
 
 
 def find(editor: Editor, node: Node) -> Outcome:
-    """A Clip, Relu or Abs of values that are within its limits; a Max or Min that one operand wins."""
+    """A Clip, Relu or Abs of values within its limits; a Max or Min that one operand wins."""
     winner = None
     if node.op in ("Max", "Min"):
         if len(node.inputs) == 2:
@@ -35,7 +35,8 @@ def find(editor: Editor, node: Node) -> Outcome:
     def apply() -> None:
         Builder(editor, like=node).commit([node], {node.output: winner})
 
-    return Change(apply, nodes=(node,))
+    # by cost: what remains may be nothing at all, and the compiler refuses that
+    return Change(apply, nodes=(node,), by_cost=True, signature=node.op)
 
 
 def _winner(editor: Editor, node: Node) -> str | None:

@@ -70,6 +70,25 @@ def find_product(editor: Editor, node: Node) -> Outcome:
     return None
 
 
+def find_inverted(editor: Editor, node: Node) -> Outcome:
+    """A choice by, or a Cast of, a condition that was inverted."""
+    inverse = editor.producer(node.inputs[0])
+    if inverse is None or inverse.op != "Not" or inverse.domain:
+        return None
+    condition = inverse.inputs[0]
+    if node.op == "Cast" and not editor.is_float(node.output):
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        branches = [0.0, 1.0] if node.op == "Cast" else [node.inputs[2], node.inputs[1]]
+        b.commit([inverse, node], {node.output: b.op("Where", condition, *branches)})
+
+    if node.op == "Cast" and editor.shape(condition) != editor.shape(node.output):
+        return None
+    return Change(apply, nodes=(inverse, node))
+
+
 _ARITHMETIC = ("Mul", "Add", "Sub", "Div", "Neg")
 
 RULES = (
@@ -87,5 +106,10 @@ RULES = (
         "masked-value", "faster", "exact",
         "a value times a mask is a choice between it and 0: one stage instead of two",
         ("Mul",), find_product, order=41,
+    ),
+    Rule(
+        "inverted-mask", "faster", "exact",
+        "choosing by an inverted condition is choosing the other way",
+        ("Cast", "Where"), find_inverted, order=22,
     ),
 )  # fmt: skip

@@ -9,25 +9,19 @@ written: at most one Slice (where not everything is used) and one Transpose; Res
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Change, Outcome, Rule
+from .elements import MOVING, VIEWS, Index, run
 
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-_OPS = _VIEWS | {"Transpose", "Slice", "Concat", "Gather", "Split", "DepthToSpace", "SpaceToDepth"}
 _MOST_ELEMENTS = 1 << 22
 _MOST_NODES = 400
 _MOST_DIMS = 6
-
-Index = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     shape = editor.shape(source) or ()
     cut = any(walk.starts) or walk.stops != shape
     moved = list(walk.order) != sorted(walk.order)
-    views = sum(n.op in _VIEWS for n in nodes)
+    views = sum(n.op in VIEWS for n in nodes)
     present = len(nodes) - views + sum(n.op == "Gather" for n in nodes)  # a Slice is a view often
     needed = cut + moved
     if (present, views) <= (needed, 2 if moved else 1):
@@ -89,7 +83,7 @@ def _ends(editor: Editor, node: Node) -> bool:
     if len(node.outputs) != 1 or node.domain:
         return False
     readers = editor.consumers(node.output)
-    return node.output in editor.outputs or any(r.op not in _OPS for r in readers)
+    return node.output in editor.outputs or any(r.op not in MOVING for r in readers)
 
 
 def _stretch(editor: Editor, last: Node) -> tuple[dict[str, int], tuple[Node, ...]] | None:
@@ -109,7 +103,7 @@ def _stretch(editor: Editor, last: Node) -> tuple[dict[str, int], tuple[Node, ..
             return None
         for value in _moved(node):
             maker, shape = editor.producer(value), editor.shape(value)
-            if maker is not None and maker.op in _OPS and not maker.domain:
+            if maker is not None and maker.op in MOVING and not maker.domain:
                 pending.append(maker)
             elif value not in sources:
                 if shape is None or (count := count + math.prod(shape)) > _MOST_ELEMENTS:
@@ -131,7 +125,7 @@ def _walk(
         shape = editor.shape(name) or ()
         known[name] = first + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
     for node in nodes:
-        made = _run(editor, node, known)
+        made = run(editor, node, known)
         if made is None:
             return None
         known.update(zip(node.outputs, made, strict=True))
@@ -199,7 +193,7 @@ def _places(index: Index, shape: tuple[int, ...]) -> list[Index]:
 
 
 def _dims(index: Index) -> list[tuple[int, int]] | None:
-    """(size, stride) of each dimension, split where one axis walks in two steps; None if none do."""
+    """(size, stride) of each dimension, split where one axis walks in two steps; None: no walk."""
     total = np.zeros((), np.int64)
     dims: list[tuple[int, int]] = []
     for axis, size in enumerate(index.shape):
@@ -240,88 +234,12 @@ def _split(line: Index) -> list[tuple[int, int]] | None:
     return None if outer is None else [*outer, (run, stride)]
 
 
-# ---------------------------------------------------------------------- running on element numbers
-
-
-def _run(editor: Editor, node: Node, known: dict[str, Index]) -> list[Index] | None:
-    """What a node makes of element numbers."""
-    x = known[node.inputs[0]]
-    if node.op in _VIEWS:
-        shape = editor.shape(node.output)
-        return None if shape is None else [x.reshape(shape)]
-    return _RUN[node.op](editor, node, x, known)
-
-
-def _transpose(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
-    return [x.transpose(node.attrs.get("perm", range(x.ndim)[::-1]))]
-
-
-def _slice(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
-    given = [editor.ints(node.input(i)) if node.input(i) else None for i in range(1, 5)]
-    starts, ends = given[0], given[1]
-    missing = any(node.input(i + 1) and given[i] is None for i in range(4))
-    if missing or starts is None or ends is None:
-        return None
-    axes = given[2] if given[2] is not None else tuple(range(len(starts)))
-    steps = given[3] if given[3] is not None else (1,) * len(starts)
-    cut: list[slice] = [slice(None)] * x.ndim
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        stop = None if step < 0 and end < -x.shape[axis] else end
-        cut[axis] = slice(start, stop, step)
-    return [x[tuple(cut)]]
-
-
-def _concat(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
-    return [np.concatenate([known[name] for name in node.inputs], node.attrs["axis"])]
-
-
-def _gather(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
-    index = editor.constant(node.inputs[1])
-    return None if index is None else [np.take(x, index, node.attrs.get("axis", 0))]
-
-
-def _cut(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index] | None:
-    axis = node.attrs.get("axis", 0)
-    shapes = [editor.shape(name) for name in node.outputs]
-    if any(shape is None for shape in shapes):
-        return None
-    ends = np.cumsum([shape[axis] for shape in shapes if shape is not None])
-    return list(np.split(x, ends[:-1], axis))
-
-
-def _to_space(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
-    n, c, h, w = x.shape
-    b = node.attrs["blocksize"]
-    if node.attrs.get("mode", "DCR") == "CRD":
-        parts = x.reshape(n, c // b**2, b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
-    else:
-        parts = x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
-    return [parts.reshape(n, c // b**2, h * b, w * b)]
-
-
-def _to_depth(editor: Editor, node: Node, x: Index, known: dict[str, Index]) -> list[Index]:
-    n, c, h, w = x.shape
-    b = node.attrs["blocksize"]
-    parts = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
-    return [parts.reshape(n, c * b**2, h // b, w // b)]
-
-
-_RUN: dict[str, Callable[[Editor, Node, Index, dict[str, Index]], Any]] = {
-    "Transpose": _transpose,
-    "Slice": _slice,
-    "Concat": _concat,
-    "Gather": _gather,
-    "Split": _cut,
-    "DepthToSpace": _to_space,
-    "SpaceToDepth": _to_depth,
-}
-
 RULE = Rule(
     name="moved-elements",
     set="faster",
     exactness="exact",
     why="however often elements change places, one Slice and one Transpose bring them there",
-    roots=tuple(sorted(_OPS)),
+    roots=tuple(sorted(MOVING)),
     find=find,
     order=15,
 )

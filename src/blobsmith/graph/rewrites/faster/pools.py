@@ -1,8 +1,8 @@
 """Max pools that the engine does not pad: the padding as a stage of its own.
 
-A padded max pool of stride 1 becomes dozens of stages (3x3: 42, 11x11: 116); Pad and an unpadded one
-are two. The border is repeated: the largest of a window that reaches over the border is unchanged if
-the pixels beyond repeat those at the border, as every such window holds them.
+A padded max pool of stride 1 becomes dozens of stages (3x3: 42, 11x11: 116); Pad and an unpadded
+one are two. The border is repeated: the largest of a window that reaches over the border is
+unchanged if the pixels beyond repeat those at the border, as every such window holds them.
 """
 
 from __future__ import annotations

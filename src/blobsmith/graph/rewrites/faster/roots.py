@@ -1,7 +1,8 @@
 """Division by a root: a product with the power -1/2, one stage less twice over.
 
 The compiler makes a root, a reciprocal and a product of `a / sqrt(b)`; `b ** -0.5` is one stage.
-A Clip between them moves before the root, with its limits squared.
+A Clip between them moves before the root, with its limits squared; a lower limit that FP16 takes for
+0 is raised to one that it can hold, so that 0 / 0 stays 0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
 from .patterns import clip_limits
 
-_TINIEST = 1e-37
+_SMALLEST_SQUARE = 2.0**-20
 
 
 def find(editor: Editor, node: Node) -> Outcome:
@@ -29,7 +30,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     if clip is not None and editor.uses(root.output) != 1:
         return None
     limits = clip_limits(editor, clip) if clip is not None else (0.0, math.inf)
-    if limits is None or limits[0] < 0 or (clip is not None and limits[0] ** 2 < _TINIEST):
+    if limits is None or limits[0] < 0:
         return None
 
     def apply() -> None:
@@ -37,7 +38,8 @@ def find(editor: Editor, node: Node) -> Outcome:
         value = root.inputs[0]
         if clip is not None:
             high = None if math.isinf(limits[1]) else limits[1] ** 2
-            value = b.clip(value, limits[0] ** 2, high)
+            low = max(limits[0] ** 2, _SMALLEST_SQUARE) if limits[0] else None
+            value = b.clip(value, low, high)
         inverse = b.op("Pow", value, -0.5)
         made = b.op("Mul", node.inputs[0], inverse) if node.op == "Div" else inverse
         old = [n for n in (root, clip, node) if n is not None]

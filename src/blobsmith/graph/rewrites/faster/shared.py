@@ -17,6 +17,7 @@ _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "Rando
 
 
 def operand(editor: Editor, name: str) -> Any:
+    """What two operands have in common if they are the same: a name, or a small constant."""
     array = editor.constant(name)
     if array is None or array.nbytes > _SMALL:
         return name
@@ -25,7 +26,7 @@ def operand(editor: Editor, name: str) -> Any:
 
 def _signature(editor: Editor, node: Node) -> Any:
     """What decides a node's value; None where attributes cannot be compared."""
-    attrs = []
+    attrs: list[tuple[object, ...]] = []
     for name, value in sorted(node.attrs.items()):
         if isinstance(value, np.ndarray):
             attrs.append((name, value.dtype.str, value.shape, value.tobytes()))

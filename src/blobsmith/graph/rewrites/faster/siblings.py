@@ -14,28 +14,11 @@ from ...node import Node
 from ..rule import Change, Outcome, Rule
 from .shared import operand
 
-_UNARY = frozenset(
-    [
-        "Abs",
-        "Relu",
-        "Sqrt",
-        "Exp",
-        "Log",
-        "Neg",
-        "Reciprocal",
-        "Sigmoid",
-        "Tanh",
-        "Floor",
-        "Ceil",
-        "Clip",
-        "Erf",
-        "Softplus",
-        "HardSwish",
-        "LeakyRelu",
-        "Elu",
-    ]
-)
-_BINARY = frozenset(["Mul", "Add", "Sub", "Div", "Pow", "Max", "Min"])
+_UNARY = frozenset({
+    "Abs", "Relu", "Sqrt", "Exp", "Log", "Neg", "Reciprocal", "Sigmoid", "Tanh", "Floor", "Ceil",
+    "Clip", "Erf", "Softplus", "HardSwish", "LeakyRelu", "Elu",
+})  # fmt: skip
+_BINARY = frozenset({"Mul", "Add", "Sub", "Div", "Pow", "Max", "Min"})
 
 
 @dataclass(frozen=True)

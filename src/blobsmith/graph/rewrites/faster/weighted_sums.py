@@ -21,44 +21,46 @@ _ROUNDING = 0.01
 """FP16 units of the sum of absolute terms: sums of thousands are added up in another order."""
 
 
-def _weighted(editor: Editor, node: Node) -> tuple[str, np.ndarray, int] | None:  # type: ignore[type-arg]
-    """(value, weights of its last dimensions, how many of them) for ReduceSum(value * weights)."""
+def _weighted(editor: Editor, node: Node) -> tuple[str, np.ndarray, int] | None:
+    """(value, weights of its last dimensions, how many of them) for a sum, weighted or plain."""
     axes = node.attrs.get("axes")
     if axes is None and node.input(1):
         axes = editor.ints(node.input(1))
     product = editor.producer(node.inputs[0])
     shape = editor.shape(node.inputs[0])
-    if node.op != "ReduceSum" or product is None or product.op != "Mul" or not axes or not shape:
+    if node.op != "ReduceSum" or not axes or not shape or not editor.is_float(node.inputs[0]):
         return None
     rank = len(shape)
     last = sorted(a % rank for a in axes)
-    if last != list(range(rank - len(last), rank)) or (len(last) == rank and rank > 1):
+    tail = shape[-len(last) :]
+    if last != list(range(rank - len(last), rank)) or not 1 < math.prod(tail) <= _MOST:
         return None
-    for index in (0, 1):
+    for index in (0, 1) if product is not None and product.op == "Mul" else ():
+        assert product is not None
         weights, value = editor.constant(product.inputs[index]), product.inputs[1 - index]
         if weights is None or editor.shape(value) != shape:
             continue
         lead = weights.shape[: max(weights.ndim - len(last), 0)]
-        if math.prod(lead) != 1 or math.prod(shape[-len(last) :]) > _MOST:
-            continue
-        tail = weights.reshape(weights.shape[len(lead) :])
-        return value, np.broadcast_to(tail, shape[-len(last) :]).astype(np.float32), len(last)
-    return None
+        if math.prod(lead) == 1:
+            own = weights.reshape(weights.shape[len(lead) :])
+            return value, np.broadcast_to(own, tail).astype(np.float32), len(last)
+    return node.inputs[0], np.ones(tail, np.float32), len(last)
 
 
 def find(editor: Editor, node: Node) -> Outcome:
-    """The last of the weighted sums of one value."""
+    """The last of the sums of one value over its last dimensions."""
     mine = _weighted(editor, node)
     if mine is None:
         return None
     value, _, count = mine
-    sums: list[tuple[Node, np.ndarray]] = []  # type: ignore[type-arg]
-    for product in editor.consumers(value):
-        for reader in editor.consumers(product.output):
-            other = _weighted(editor, reader)
-            if other is not None and other[0] == value and other[2] == count:
-                sums.append((reader, other[1]))
-    if not sums or sums[-1][0] is not node:
+    sums: list[tuple[Node, np.ndarray]] = []
+    readers = editor.consumers(value)
+    behind = [r for p in readers if p.op == "Mul" for r in editor.consumers(p.output)]
+    for reader in dict.fromkeys([*readers, *behind]):
+        other = _weighted(editor, reader)
+        if other is not None and other[0] == value and other[2] == count:
+            sums.append((reader, other[1]))
+    if sums[-1][0] is not node:
         return None
     shape = editor.shape(value) or ()
     matrix = np.stack([weights.reshape(-1) for _, weights in sums])

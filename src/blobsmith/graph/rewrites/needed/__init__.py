@@ -10,8 +10,11 @@ from . import (
     einsum,
     elementary,
     fold,
+    forms,
     gathers,
     grid,
+    guards,
+    histogram,
     integers,
     loops,
     nonfinite,
@@ -21,11 +24,13 @@ from . import (
     scalars,
     scatter,
     sequences,
+    stable,
 )
 
 _MODULES = (
-    activations, compare, doubles, einsum, elementary, fold, gathers, grid, integers, loops,
-    nonfinite, outputs, pads, resize, scalars, scatter, sequences,
+    activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards, histogram, integers,
+    loops,
+    nonfinite, outputs, pads, resize, scalars, scatter, sequences, stable,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -116,7 +116,9 @@ def find_cast(editor: Editor, node: Node) -> Outcome:
     def apply() -> None:
         b = Builder(editor, like=node)
         value = b.cast(source, np.float32)
-        if not known.integral:
+        if known.whole and not known.integral:
+            value = b.op("Round", value)
+        elif not known.integral:
             if known.low >= 0:
                 value = b.op("Floor", value)
             elif known.high <= 0:
@@ -129,7 +131,33 @@ def find_cast(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(node,))
 
 
+def find_rounding(editor: Editor, node: Node) -> Outcome:
+    """A cast of what is an integer in theory, and in FP16 may have become a little less.
+
+    Pixels divided by 255 and multiplied by 255 again are integers in FP32; of FP16's 256 results
+    ten lie below, and a cast truncates.
+    """
+    target, source = editor.dtype(node.output), node.inputs[0]
+    if target is None or target.kind not in "iu" or not editor.is_float(source):
+        return None
+    known = bounds(editor, source)
+    maker = editor.producer(source)
+    if known.integral or not known.whole or (maker is not None and maker.op == "Round"):
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        b.commit([node], {node.output: b.cast(b.op("Round", source), target)})
+
+    return Change(apply, nodes=(node,))
+
+
 RULES = (
+    Rule(
+        "round-before-cast", "needed", "exact",
+        "a cast that truncates is given the integer that FP16 just missed",
+        ("Cast",), find_rounding, order=21,
+    ),
     Rule(
         "integers-in-floats", "needed", "exact",
         "integer operators that the compiler lacks, in floats that hold the integers exactly",

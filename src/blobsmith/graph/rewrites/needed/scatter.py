@@ -92,17 +92,23 @@ def _placed(b: Builder, plan: _Plan, data: str, new: str, shape: tuple[int, ...]
     if (source >= 0).all():
         if np.array_equal(source, np.arange(source.size)):
             return b.reshape(new, shape)
-        flat = b.reshape(new, [count, unit])
-        return b.reshape(b.op("Gather", flat, source, axis=0), shape)
+        return b.reshape(_taken(b, [new], [count], unit, source), shape)
     box = _box(source, unit, shape)
     if box is not None and np.array_equal(source[source >= 0], np.arange(count)):
         fill = b.editor.scalar(data)
         if fill is not None:
             return _framed(b, new, fill, shape, *box)
         return _in_box(b, data, new, shape, *box)
-    both = b.concat([b.reshape(data, [source.size, unit]), b.reshape(new, [count, unit])], 0)
     index = np.where(source >= 0, source + source.size, np.arange(source.size))
-    return b.reshape(b.op("Gather", both, index, axis=0), shape)
+    return b.reshape(_taken(b, [data, new], [source.size, count], unit, index), shape)
+
+
+def _taken(b: Builder, values: list[str], counts: list[int], unit: int, index: Array) -> str:
+    """Units gathered from values laid end to end; single elements lie along the last axis."""
+    shapes = [[1, 1, n] if unit == 1 else [1, n, unit] for n in counts]
+    axis = 2 if unit == 1 else 1
+    flat = [b.reshape(v, s) for v, s in zip(values, shapes, strict=True)]
+    return b.op("Gather", b.concat(flat, axis), index, axis=axis)
 
 
 def _box(

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...builder import Builder
 from ...editor import Array
+from .forms import times
 from .pads import padded
 
 _TINY = 1e-7
@@ -64,12 +65,8 @@ def along(b: Builder, value: str, axis: int, matrix: Array) -> str:
     matrix = matrix.astype(np.float32)
     if axis == 2:
         return b.op("MatMul", matrix, value)
-    # two or more equal matrices keep the compiler from making a fully connected layer of it
     rows = math.prod(shape[:3])
-    batch = next((n for n in (shape[1], 2, 3, 5) if n > 1 and rows % n == 0), 1)
-    stack = np.broadcast_to(matrix.T, (1, batch, *matrix.T.shape))
-    flat = b.reshape(value, [1, batch, rows // batch, shape[3]])
-    product = b.op("MatMul", flat, np.ascontiguousarray(stack))
+    product = times(b, b.reshape(value, [rows, shape[3]]), np.ascontiguousarray(matrix.T))
     return b.reshape(product, [*shape[:3], matrix.shape[0]])
 
 

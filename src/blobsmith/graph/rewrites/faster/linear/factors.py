@@ -61,4 +61,9 @@ def _rank(matrix: Array) -> tuple[Array, Array]:
     keep = sizes > 1e-9 * max(float(sizes[0]), 1e-30)
     u, v = left[:, keep], right[keep] * sizes[keep, None]
     totals = np.abs(u).sum(axis=0) * np.where(u.sum(axis=0) < 0, -1.0, 1.0)
-    return u / totals, v * totals[:, None]
+    return _clean(u / totals), _clean(v * totals[:, None])
+
+
+def _clean(matrix: Array) -> Array:
+    """Without the 1e-17 that stand for zeros."""
+    return np.where(np.abs(matrix) < 1e-12 * np.abs(matrix).max(initial=0.0), 0.0, matrix)

@@ -24,7 +24,8 @@ def combine(forms: Sequence[Form]) -> list[Form] | None:
     ys, xs = _common([(f.y, f.taps[0]) for f in forms]), _common([(f.x, f.taps[1]) for f in forms])
     if ys is None or xs is None:
         return None
-    offsets = dict(zip(sources, np.cumsum([0, *sources.values()]), strict=True))
+    ends = np.cumsum(list(sources.values()))
+    offsets = {name: end - sources[name] for name, end in zip(sources, ends, strict=True)}
     total = sum(sources.values())
     aligned = []
     for form in forms:

@@ -195,4 +195,4 @@ def _conv(editor: Editor, node: Node, shape: tuple[int, ...] | None) -> float | 
     count = groups if groups <= 8 else math.ceil(groups / 8)
     stages = 1 if groups == 1 else 1 + count + (groups <= 8) * count
     copy = engine.STAGE + weights[0] * pixels * engine.ELEMENT
-    return each * count + stages * engine.STAGE + copy * (groups == 1)
+    return float(each * count + stages * engine.STAGE + copy * (groups == 1))

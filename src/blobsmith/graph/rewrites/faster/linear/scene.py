@@ -19,6 +19,7 @@ from .form import Form
 from .steps import STEPS, step
 
 _MOST_NODES = 3000
+_CHANGING = frozenset({"Conv", "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div"})
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,8 @@ class _Scene:
         """Whether to compute a value in one go instead of from its node's inputs."""
         if form.pointwise:
             return True
-        if node.op in ("Conv", "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div"):
-            if not price.possible(form):
-                return False
+        if node.op in _CHANGING and not price.possible(form):
+            return False
         if node.op not in ("Conv", "AveragePool", "Resize", "MatMul"):
             return True
         before = self._get(node.inputs[0 if node.op != "MatMul" else 1])
@@ -139,14 +139,15 @@ class _Scene:
 
     def _merge(self, members: Sequence[str], joint: Form, value: str, form: Form) -> Form | None:
         row = replace(form, lead=(1, form.rows), flat=False)
-        if set(joint.sources) != set(form.sources):
-            if self._depends(form.sources, members) or self._depends(joint.sources, [value]):
-                return None
+        apart = set(joint.sources) != set(form.sources)
+        if apart and self._depends(form.sources, members):
+            return None
+        if apart and self._depends(joint.sources, [value]):
+            return None
         merged = join.stack([joint, row], 1)
         if merged is None or merged.rows > fm.MAX_INPUTS:
             return None
-        apart = _least(joint) + _least(row)
-        return merged if _least(merged) < apart else None
+        return merged if _least(merged) < _least(joint) + _least(row) else None
 
     def _depends(self, values: Sequence[str], on: Sequence[str]) -> bool:
         """Whether any of the values is computed from any of the others."""

@@ -18,9 +18,10 @@ def _per_row(form: Form, constant: Constant) -> tuple[Form, fm.Array] | None:
         return None
     spatial = 1 if form.flat else 2
     rank = max(len(form.lead) + spatial, constant.ndim)
-    wide = constant.reshape((1,) * (rank - constant.ndim) + constant.shape).astype(np.float64)
-    tail = wide.shape[rank - spatial :]
-    if any(size != 1 for size in tail):
+    wide: fm.Array = constant.reshape((1,) * (rank - constant.ndim) + constant.shape).astype(
+        np.float64
+    )
+    if max(wide.shape[rank - spatial :]) > 1:
         first = wide[..., :1] if form.flat else wide[..., :1, :1]
         if not np.all(wide == first):
             return None
@@ -89,7 +90,7 @@ def _matmul(editor: Editor, node: Node, output: str, get: Get) -> Form | None:
     outer, rows = form.lead[:-1], form.lead[-1]
     if matrix.shape[1] != rows:
         return None
-    whole = np.kron(np.eye(count(outer)), matrix.astype(np.float64))
+    whole: fm.Array = np.kron(np.eye(count(outer)), matrix.astype(np.float64)).astype(np.float64)
     return fm.mix(form, whole, (*outer, matrix.shape[0]))
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from blobsmith.tensors import TensorSpec
 
-OPSET = 13
+OPSET = 16
 
 
 @dataclass
@@ -75,7 +75,7 @@ def op(*names: str) -> Callable[[Callable[[Graph, str], None]], Any]:
 
 @op("Relu", "Abs", "Neg", "Sigmoid", "Tanh", "Softplus", "Softsign", "Elu", "Selu", "Celu", "Exp",
     "Floor", "Ceil", "Round", "Sign", "Erf", "Sqrt", "Log", "Reciprocal", "LeakyRelu", "Sin",
-    "Cos", "Atan", "HardSigmoid", "ThresholdedRelu", "Identity", "Asin", "Tan", "Cosh")  # fmt: skip
+    "Cos", "Atan", "HardSigmoid", "HardSwish", "Sinh", "Asinh", "Acos", "Acosh", "Atanh", "ThresholdedRelu", "Identity", "Asin", "Tan", "Cosh")  # fmt: skip
 def _unary(g: Graph, name: str) -> None:
     x, shape = g.pick()
     g.add(g.node(name, [x]), shape)
@@ -343,6 +343,54 @@ def _norm(g: Graph, name: str) -> None:
     g.add(g.node(name, [x, *[g.const(v.astype(np.float32)) for v in take]]), shape)
 
 
+@op("Split", "Squeeze", "SpaceToDepth", "GatherElements", "ScatterND", "ArgMax", "GridSample")
+def _selections(g: Graph, name: str) -> None:
+    x, shape = g.pick(4)
+    n, c, h, w = shape
+    if name == "Split" and h % 2 == 0:
+        parts = [g.name(), g.name()]
+        g.nodes.append(helper.make_node("Split", [x], parts, axis=2))
+        for part in parts:
+            g.add(part, (n, c, h // 2, w))
+    elif name == "Squeeze" and n == 1:
+        g.add(g.node("Squeeze", [x, g.const(np.array([0], np.int64))]), (c, h, w))
+    elif name == "SpaceToDepth" and h > 1 and w > 1:
+        ends = [g.const(np.array(v, np.int64)) for v in ([0, 0], [h // 2 * 2, w // 2 * 2], [2, 3])]
+        x = g.node("Slice", [x, *ends])
+        g.add(g.node("SpaceToDepth", [x], blocksize=2), (n, c * 4, h // 2, w // 2))
+    elif name == "GatherElements":
+        index = g.rng.integers(0, h, shape)
+        g.add(g.node("GatherElements", [x, g.const(index.astype(np.int64))], axis=2), shape)
+    elif name == "ScatterND":
+        at = g.const(np.array([[0, 0, 0, 0]], np.int64))
+        g.add(g.node("ScatterND", [x, at, g.const(np.array([g.number()], np.float32))]), shape)
+    elif name == "ArgMax":
+        index = g.node("ArgMax", [x], axis=1)
+        g.add(g.node("Cast", [index], to=TensorProto.FLOAT), (n, 1, h, w))
+    elif name == "GridSample":
+        grid = g.const(g.rng.uniform(-1.2, 1.2, (n, 3, 4, 2)).astype(np.float32))
+        mode = str(g.rng.choice(["bilinear", "nearest", "bicubic"]))
+        g.add(g.node("GridSample", [x, grid], mode=mode), (n, c, 3, 4))
+
+
+@op("Einsum", "LpNormalization", "ReduceLogSum", "And", "Not", "MeanVarianceNormalization")
+def _more(g: Graph, name: str) -> None:
+    x, shape = g.pick(4)
+    if name == "Einsum":
+        mix = g.const(g.rng.normal(size=(2, shape[1])).astype(np.float32))
+        out = g.node("Einsum", [mix, x], equation="oc,bchw->bohw")
+        g.add(out, (shape[0], 2, *shape[2:]))
+    elif name == "ReduceLogSum":
+        g.add(g.node(name, [x], axes=[1]), (shape[0], 1, *shape[2:]))
+    elif name in ("And", "Not"):
+        mask = g.node("Greater", [x, g.const(g.number())])
+        pair = [mask, mask] if name == "And" else [mask]
+        g.add(g.node("Cast", [g.node(name, pair)], to=TensorProto.FLOAT), shape)
+    else:
+        attrs = {"axis": 1} if name == "LpNormalization" else {}
+        g.add(g.node(name, [x], **attrs), shape)
+
+
 @op("LRN", "DepthToSpace", "CumSum", "TopK", "Mod")
 def _others(g: Graph, name: str) -> None:
     x, shape = g.pick(4)
@@ -351,9 +399,10 @@ def _others(g: Graph, name: str) -> None:
     elif name == "CumSum":
         g.add(g.node("CumSum", [x, g.const(np.array(2, np.int64))]), shape)
     elif name == "DepthToSpace":
-        if shape[1] % 4 == 0:
-            out = g.node("DepthToSpace", [x], blocksize=2)
-            g.add(out, (shape[0], shape[1] // 4, shape[2] * 2, shape[3] * 2))
+        wide = g.node("Concat", [x] * 4, axis=1)
+        out = g.node("DepthToSpace", [wide], blocksize=2)
+        if np.prod(shape) < 1000:
+            g.add(out, (shape[0], shape[1], shape[2] * 2, shape[3] * 2))
     elif name == "Mod":
         g.add(g.node("Mod", [x, g.const(np.float32(16))], fmod=1), shape)
     else:
@@ -393,7 +442,7 @@ SPECS = (
 )
 
 
-def build(names: list[str], seed: int) -> onnx.ModelProto:
+def build(names: list[str], seed: int, opset: int = OPSET) -> onnx.ModelProto:
     """The graph that these operators make, in this order; every end is an output."""
     g = Graph(np.random.default_rng(seed))
     for spec in SPECS:
@@ -409,7 +458,7 @@ def build(names: list[str], seed: int) -> onnx.ModelProto:
         outs = [(out, SPECS[0].shape)]
     outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outs]
     graph = helper.make_graph(g.nodes, "random", inputs, outputs, g.inits)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def feeds(seed: int) -> list[dict[str, np.ndarray]]:

@@ -1,0 +1,193 @@
+"""Small constants that FP16 does not hold: the epsilons that keep a root, quotient or logarithm safe.
+
+The compiler sets constants below 2^-15 to 0 and those up to 2^-14 to 2^-14 (docs/compiler.md, trap
+4), so sqrt(x + 1e-6) loses its floor and x / (y + 1e-8) divides by 0. The sum is scaled up by a
+power of two, in which the epsilon is a normal number, and the function undoes the factor: a root by
+its root, a logarithm by a difference, a quotient by scaling the other side. How far up, bounds say:
+FP16 ends at 65504.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...bounds import Interval, bounds
+from ...builder import Builder
+from ...editor import Editor
+from ...node import Node
+from ..rule import Approx, Change, Outcome, Refused, Rule
+
+SMALLEST = 2.0**-14
+_ROOM = 2.0**15
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """A value kept away from 0: value + epsilon, or at least epsilon."""
+
+    node: Node
+    value: str
+    epsilon: float
+    added: bool
+
+
+def _floor(editor: Editor, value: str) -> _Floor | None:
+    """The sum or maximum with a small constant that makes a value, if one does."""
+    node = editor.producer(value)
+    if node is None:
+        return None
+    if node.op in ("Squeeze", "Unsqueeze", "Reshape", "Expand", "Transpose", "Flatten"):
+        return None
+    if node.op in ("Add", "Max") and len(node.inputs) == 2:
+        for index in (0, 1):
+            epsilon = editor.scalar(node.inputs[index])
+            if epsilon is not None and 0 < epsilon < SMALLEST:
+                return _Floor(node, node.inputs[1 - index], epsilon, node.op == "Add")
+    if node.op == "Clip" and node.input(1):
+        epsilon, top = editor.scalar(node.inputs[1]), editor.scalar(node.input(2))
+        if epsilon is not None and 0 < epsilon < SMALLEST and (not node.input(2) or top is None):
+            return _Floor(node, node.inputs[0], epsilon, False)
+    return None
+
+
+def _factor(known: Interval, epsilon: float, even: bool = False) -> float:
+    """The power of two (of four, if even) that lifts epsilon, as far as the value leaves room."""
+    wanted = math.ceil(math.log2(SMALLEST / epsilon))
+    largest = known.magnitude
+    room = math.floor(math.log2(_ROOM / largest)) if 0 < largest < math.inf else wanted
+    if math.isinf(largest):
+        room = 0
+    power = max(min(wanted, room), 0)
+    return 2.0 ** (power - power % 2 if even else power)
+
+
+def _lifted(b: Builder, floor: _Floor, factor: float) -> str:
+    """(value + epsilon) * factor, with an epsilon that FP16 holds."""
+    value = b.op("Mul", floor.value, factor) if factor != 1 else floor.value
+    epsilon = max(floor.epsilon * factor, SMALLEST)
+    return b.op("Add" if floor.added else "Max", value, epsilon)
+
+
+def find(editor: Editor, node: Node) -> Outcome:
+    """A root, logarithm, power or reciprocal of a value with a small floor."""
+    source = node.inputs[0]
+    if not editor.is_float(source):
+        return None
+    floor = _floor(editor, source)
+    if floor is None:
+        return None
+    exponent = editor.scalar(node.inputs[1]) if node.op == "Pow" else None
+    if node.op == "Pow" and exponent is None:
+        return None
+    known = bounds(editor, floor.value)
+    if known.low < 0:
+        return Refused("the value under its epsilon may be negative")
+    factor = _factor(known, floor.epsilon, even=node.op == "Sqrt")
+    found = floor
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        lifted = _lifted(b, found, factor)
+        if node.op == "Log":
+            result = b.op("Log", lifted)
+            undone = b.op("Sub", result, math.log(factor)) if factor != 1 else result
+        else:
+            power = {"Sqrt": 0.5, "Reciprocal": -1.0}.get(node.op, exponent or 1.0)
+            result = b.op(node.op, lifted, *node.inputs[1:])
+            undone = b.op("Mul", result, factor**-power) if factor != 1 else result
+        b.commit([node], {node.output: undone})
+
+    return Change(apply, nodes=(floor.node, node))
+
+
+def find_quotient(editor: Editor, node: Node) -> Outcome:
+    """A quotient by a value with a small floor."""
+    if not editor.is_float(node.output):
+        return None
+    over, under = node.inputs
+    path: list[Node] = []
+    while (maker := editor.producer(under)) is not None and maker.op in (
+        "Expand", "Unsqueeze", "Squeeze", "Reshape",
+    ):  # fmt: skip
+        path.append(maker)
+        under = maker.inputs[0]
+    floor = _floor(editor, under)
+    if floor is None:
+        return None
+    known, top = bounds(editor, floor.value), bounds(editor, over)
+    if known.low < 0:
+        return Refused("the value under its epsilon may be negative")
+    factor = _factor(known, floor.epsilon)
+    found = floor
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        lifted = _lifted(b, found, factor)
+        for step in reversed(path):
+            lifted = b.op(step.op, lifted, *step.inputs[1:], **step.attrs)
+        if top.magnitude * factor <= _ROOM:
+            scaled = b.op("Mul", over, factor) if factor != 1 else over
+            result = b.op("Div", scaled, lifted)
+        else:
+            result = b.op("Div", over, lifted)
+            result = b.op("Mul", result, factor) if factor != 1 else result
+        b.commit([node], {node.output: result})
+
+    return Change(apply, nodes=(floor.node, node))
+
+
+def find_weights(editor: Editor, node: Node) -> Outcome:
+    """A constant factor or kernel below FP16's normal range: scaled up, and the result down.
+
+    The result is scaled by a constant that FP16 holds; the compiler keeps it in FP32.
+    """
+    index = 1
+    if node.op in ("Mul", "MatMul") and editor.constant(node.inputs[0]) is not None:
+        index = 0
+    array = editor.constant(node.input(index)) if node.input(index) else None
+    if array is None or array.dtype != np.float32 or not array.size or node.op == "Div":
+        return None
+    sizes = np.abs(array[(array != 0) & np.isfinite(array)])
+    if not sizes.size or sizes.min() >= SMALLEST or sizes.max() >= 2.0**-4:
+        return None
+    if node.op == "Mul" and array.size == 1:
+        return None  # a factor of the whole tensor: the compiler keeps it in FP32
+    power = min(math.floor(math.log2(1.0 / sizes.max())), math.ceil(math.log2(1.0 / sizes.min())))
+    if power < 1 or node.op == "Conv" and node.input(2):
+        return None
+    reach = bounds(editor, node.output).magnitude
+    if math.isfinite(reach) and reach * 2.0**power > _ROOM:
+        power = math.floor(math.log2(_ROOM / reach))
+        if power < 1:
+            return None
+    factor = 2.0**power
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        inputs = list(node.inputs)
+        inputs[index] = b.value((array * factor).astype(np.float32))
+        result = b.op(node.op, *inputs, **node.attrs)
+        b.commit([node], {node.output: b.op("Mul", result, 1 / factor)})
+
+    return Change(apply, nodes=(node,))
+
+
+_KEPT = Approx(1.0, floor=2.0**-12, of_scale=2.0**-10, flips=0.02)
+
+RULES = (
+    Rule(
+        "small-epsilon", "needed", _KEPT, "an epsilon that FP16 does not hold, scaled until it does",
+        ("Sqrt", "Log", "Reciprocal", "Pow"), find, order=35,
+    ),
+    Rule(
+        "small-divisor", "needed", _KEPT, "a divisor's epsilon that FP16 does not hold, scaled",
+        ("Div",), find_quotient, order=35,
+    ),
+    Rule(
+        "small-weights", "needed", "exact", "weights below FP16's normal range, scaled up",
+        ("Conv", "MatMul", "Mul"), find_weights, order=55,
+    ),
+)  # fmt: skip

@@ -1,0 +1,96 @@
+"""Formulas that FP32 forgives and FP16 does not, in the form that keeps its digits."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...bounds import bounds
+from ...builder import Builder
+from ...editor import Editor
+from ...node import Node
+from ..rule import Approx, Change, Outcome, Rule
+from .elementary import polynomial
+
+
+
+@lru_cache(maxsize=None)
+def _log1p(top: float) -> tuple[float, ...]:
+    """log(1 + u) / u on 0..top as a polynomial in u, lowest first."""
+    nodes = (np.cos(np.pi * (np.arange(200) + 0.5) / 200) * 0.5 + 0.5) * top + 1e-9
+    values = np.log1p(nodes) / nodes
+    for degree in range(1, 8):
+        fit = np.polynomial.Chebyshev.fit(nodes, values, degree, domain=[0, top])
+        if np.abs(fit(nodes) / values - 1).max() < 1e-4:
+            break
+    return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
+
+
+def find_log1p(editor: Editor, node: Node) -> Outcome:
+    """log(u + 1) where u is small: the sum would keep three digits of it."""
+    total = editor.producer(node.inputs[0])
+    if total is None or total.op != "Add":
+        return None
+    for index in (0, 1):
+        if editor.scalar(total.inputs[index]) == 1:
+            u = total.inputs[1 - index]
+            known = bounds(editor, u)
+            if known.low < 0 or known.nan or known.low >= 0.5:
+                return None
+            top = min(known.high, 1.0)
+
+            def apply(u: str = u, top: float = top, high: float = known.high) -> None:
+                b = Builder(editor, like=node)
+                small = u if high <= 1 else b.op("Min", u, 1.0)
+                value = b.op("Mul", small, polynomial(b, small, _log1p(top)))
+                if high > 1:
+                    value = b.op("Where", b.op("Greater", u, 1.0), b.op("Log", total.output), value)
+                b.commit([node], {node.output: value})
+
+            return Change(apply, nodes=(total, node))
+    return None
+
+
+def find_products(editor: Editor, node: Node) -> Outcome:
+    """A quotient of two products, which may both be tiny: a product of two quotients."""
+    over, under = editor.producer(node.inputs[0]), editor.producer(node.inputs[1])
+    if over is None or under is None or over.op != "Mul":
+        return None
+    spare = under
+    if under.op == "Add":
+        for index in (0, 1):
+            epsilon = editor.scalar(under.inputs[index])
+            inner = editor.producer(under.inputs[1 - index])
+            if epsilon is not None and 0 < epsilon < 1e-6 and inner is not None:
+                spare = inner
+    if spare.op != "Mul" or any(editor.constant(i) is not None for i in spare.inputs):
+        return None
+    if any(editor.constant(i) is not None for i in over.inputs):
+        return None
+    lows = [bounds(editor, i) for i in spare.inputs]
+    if lows[0].low * lows[1].low > 2.0**-10 and all(k.low > 0 for k in lows):
+        return None
+    if editor.shape(over.output) != editor.shape(spare.output):
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        first = b.op("Div", over.inputs[0], spare.inputs[0])
+        second = b.op("Div", over.inputs[1], spare.inputs[1])
+        b.commit([node], {node.output: b.op("Mul", first, second)})
+
+    return Change(apply, nodes=(over, spare, node))
+
+
+RULES = (
+    Rule(
+        "log-of-one-plus", "needed", Approx(1.0, floor=2.0**-10),
+        "log(1 + u) of a small u by a polynomial", ("Log",), find_log1p, order=36,
+    ),
+    Rule(
+        "quotient-of-products", "needed", Approx(1.0, floor=2.0**-10),
+        "a quotient of two products that may be tiny, as a product of two quotients",
+        ("Div",), find_products, order=34,
+    ),
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""How well a graph does in FP16, as a number to compare graphs by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...tensors import TensorSpec
+from ..intervals import analyse
+from ..network import Network
+from ..seen import Recording
+
+
+@dataclass(frozen=True)
+class Trial:
+    """FP16 error of a graph over all outputs, the better the smaller.
+
+    Attributes:
+        lost: values that became infinite or NaN.
+        failing: outputs outside the tolerance of verification.
+        off: share of the values outside it.
+        error: largest error as a share of the output's range, the mean over outputs.
+        unproven: tensors that may still leave the range for some input.
+        nodes: size of the graph.
+    """
+
+    lost: int
+    failing: int
+    off: float
+    error: float
+    unproven: int
+    nodes: int = 0
+
+    @property
+    def key(self) -> tuple[float, ...]:
+        """What decides between two graphs."""
+        return (self.lost > 0, self.lost, self.failing, round(self.off, 3), self.unproven,
+                round(self.error, 3), self.nodes, self.error)  # fmt: skip
+
+    def better_than(self, other: Trial) -> bool:
+        """Whether this is a repair of the other: lower FP16 error, or proven where it was not."""
+        if self.key[:3] != other.key[:3]:
+            return self.key < other.key
+        if self.unproven < other.unproven:
+            return self.error <= max(2 * other.error, 1e-3)
+        return self.error < 0.8 * other.error and self.unproven <= other.unproven
+
+
+def judge(network: Network, specs: Sequence[TensorSpec], recording: Recording) -> Trial:
+    """The FP16 error of a graph, from what was recorded of it."""
+    errors = list(recording.outputs.values())
+    half = analyse(network, specs, half=True)
+    unproven = sum(
+        not half[o].finite or half[o].nan
+        for node in network.steps()
+        for o in node.outputs
+        if o and network.is_float(o)
+    )
+    shares = [1.0 if e.lost else min(e.share, 1.0) for e in errors]
+    return Trial(
+        lost=sum(s.half_nonfinite for s in recording.tensors.values()),
+        failing=sum(not e.passes for e in errors),
+        off=max((e.off_share for e in errors), default=0.0),
+        error=float(np.mean(shares)) if shares else 0.0,
+        unproven=unproven,
+        nodes=len(network.nodes),
+    )

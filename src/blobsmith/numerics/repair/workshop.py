@@ -1,0 +1,174 @@
+"""Candidates for a repair: made, checked to be the same function, run in FP16, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from ...tensors import TensorSpec
+from ..frames import Frame
+from ..intervals import Analysis, analyse
+from ..network import Network, read
+from ..outputs import OutputError, stepped
+from ..seen import Observer, Recording, Tapped
+from .apply import write
+from .plan import Plan, Sizes
+from .result import RepairResult
+from .rewriting import put_barriers, raise_guards, split_roots
+from .search import make
+from .trial import Trial, judge
+
+MARGIN = 4.0
+"""How many times what was seen a plan leaves room for, where bounds are not used."""
+SAME_SHARE = 1e-4
+"""The repaired FP32 function may differ by this share of an output's range."""
+
+
+@dataclass
+class Candidate:
+    """A repaired graph with its output factors, what was done, and how well it does."""
+
+    proto: ModelProto
+    factors: dict[str, float]
+    actions: tuple[str, ...]
+    trial: Trial
+
+
+@dataclass
+class Workshop:
+    """Makes candidates for one graph and keeps the best.
+
+    Attributes:
+        proto: the graph.
+        specs: its inputs.
+        frames: what every candidate is run on.
+        reference: the graph's own FP32 outputs, frame by frame.
+    """
+
+    proto: ModelProto
+    specs: Sequence[TensorSpec]
+    frames: list[Frame]
+    reference: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self) -> RepairResult:
+        """The best candidate, or the graph as it is."""
+        network = read(self.proto)
+        self.reference = self.outputs_of(network)
+        bounds = analyse(network, self.specs, half=False)
+        recording = Observer(network, ideals=False).watch(self.frames)
+        before = judge(network, self.specs, recording)
+        found = list(self.candidates(network, bounds, recording))
+        best = min(found, key=lambda c: c.trial.key, default=None)
+        if best is None or not best.trial.better_than(before):
+            reason = (
+                "nothing to repair: every value fits" if _fine(before)
+                else "no rescaling makes the FP16 error lower; see the advice of the check"
+            )  # fmt: skip
+            return RepairResult(self.proto, False, (), {}, before, before, reason)
+        return RepairResult(
+            best.proto, True, best.actions, best.factors, before, best.trial,
+            _reason(before, best),
+        )  # fmt: skip
+
+    def candidates(
+        self, network: Network, bounds: Analysis, recording: Recording
+    ) -> Iterable[Candidate]:
+        """Repaired graphs that compute the same in FP32."""
+        seen = {n: s.magnitude for n, s in recording.tensors.items()}
+        split = split_roots(network, bounds, {n: MARGIN * v for n, v in seen.items()})
+        base, done = (read(split[0]), split[1]) if split else (network, ())
+        if split:
+            bounds = analyse(base, self.specs, half=False)
+            recording = Observer(base, ideals=False).watch(self.frames)
+        tried: set[tuple[tuple[str, int], ...]] = set()
+        for sizes in (_proven(base, bounds, recording), _seen(base, recording)):
+            for lift, far in product((False, True), (False, True)):
+                plan = make(base, sizes, lift=lift, far=far)
+                key = tuple(sorted((k, v) for k, v in plan.adjust.items() if v))
+                if key in tried:
+                    continue
+                tried.add(key)
+                yield from self.finished(plan, done)
+
+    def finished(self, plan: Plan, done: tuple[str, ...]) -> Iterable[Candidate]:
+        """The plan written out, with and without raised guards."""
+        model, actions = write(plan)
+        factors = {n: 2.0**e for n, e in plan.outputs.items() if e}
+        network = read(model)
+        barred = put_barriers(network, analyse(network, self.specs, half=False))
+        if barred:
+            model, network = barred[0], read(barred[0])
+            actions += barred[1]
+        raised = raise_guards(network)
+        for variant, extra in ((model, ()), *([raised] if raised else [])):
+            told = (*done, *actions, *extra)
+            if not told:
+                continue
+            changed = read(variant)
+            if not self.same(changed, factors):
+                continue
+            recording = Observer(changed, ideals=False).watch(self.frames)
+            yield Candidate(variant, factors, told, judge(changed, self.specs, recording))
+
+    def outputs_of(self, network: Network) -> list[dict[str, Any]]:
+        """The FP32 outputs for all frames."""
+        session = Tapped(network.proto, {n: network.dtypes.get(n, 0) for n in network.outputs})
+        return [session.run(f.feeds, network.outputs) for f in self.frames]
+
+    def same(self, network: Network, factors: Mapping[str, float]) -> bool:
+        """Whether a graph computes the reference in FP32, up to the factors."""
+        jumps = stepped(network)
+        for mine, reference in zip(self.outputs_of(network), self.reference, strict=True):
+            for name, values in reference.items():
+                error = OutputError(name, name in jumps)
+                error.add(values, np.asarray(mine[name]) / factors.get(name, 1.0), "")
+                if error.lost or (error.span and not error.steps and error.share > SAME_SHARE):
+                    return False
+                if error.steps and error.off_share > SAME_SHARE:
+                    return False
+        return True
+
+
+def _fine(trial: Trial) -> bool:
+    return not trial.lost and not trial.failing
+
+
+def _reason(before: Trial, best: Candidate) -> str:
+    told = f"FP16 error {before.error:.2%} -> {best.trial.error:.2%} of the outputs' range"
+    if before.lost:
+        told = f"{before.lost} values overflowed before, {best.trial.lost} now; {told}"
+    if best.factors:
+        name, scale = next(iter(best.factors.items()))
+        told += f"; output {name!r} cannot fit and is given times {scale:g}"
+    return told
+
+
+def _seen(network: Network, recording: Recording) -> Sizes:
+    """Sizes by what was seen, with a margin."""
+    tensors = recording.tensors
+    largest = {n: MARGIN * s.magnitude for n, s in tensors.items()}
+    smallest = {
+        n: min(abs(s.low), abs(s.high)) / MARGIN
+        for n, s in tensors.items()
+        if s.low > 0 or s.high < 0
+    }
+    return Sizes(largest, smallest)
+
+
+def _proven(network: Network, bounds: Analysis, recording: Recording) -> Sizes:
+    """Sizes by the bounds that hold for every input, what was seen where there are none."""
+    seen = _seen(network, recording)
+    largest, smallest = {}, {}
+    for name, guess in seen.largest.items():
+        known = bounds[name].magnitude
+        largest[name] = known if isfinite(known) else guess
+        low, high = bounds[name].low, bounds[name].high
+        apart = min(abs(low), abs(high)) if low > 0 or high < 0 else 0.0
+        smallest[name] = apart or seen.smallest.get(name, 0.0)
+    return Sizes(largest, smallest)
