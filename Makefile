@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# DepthAI 2 and 3 are one package and cannot share an environment.
+V2 := .venv-v2/.ready
 
 .PHONY: demo test test-slow lint bench coverage setup clean
 .DEFAULT_GOAL := test
@@ -20,7 +22,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/blobsmith demo --all -o out/demo
 
-test: $(READY)
+$(V2): tests/v2/environment.py | $(READY)
+	$(BIN)/python -m tests.v2.environment
+
+test: $(READY) $(V2)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -43,4 +48,4 @@ coverage: $(READY)
 	$(BIN)/blobsmith coverage examples/catalogue.py -o docs/coverage.md
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .venv-v2 out

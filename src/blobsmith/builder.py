@@ -94,6 +94,7 @@ class BuildResult:
         path: the file written; None if none was asked for.
         onnx_path: the ONNX it was compiled from, beside it.
         artifact: the file's bytes.
+        onnx_bytes: that ONNX.
         manifest: what stands in FILE.json.
         blob_bytes: the blob (of a superblob or archive: the one for `options.shaves`).
         steps: each step with its time and one line of result.
@@ -107,6 +108,7 @@ class BuildResult:
     path: Path | None
     onnx_path: Path | None
     artifact: bytes
+    onnx_bytes: bytes
     manifest: Manifest
     blob_bytes: bytes
     steps: tuple[Step, ...]
@@ -115,6 +117,14 @@ class BuildResult:
     warnings: tuple[str, ...]
     cached: bool = False
     result: Result | None = None
+
+    @property
+    def model(self) -> Model:
+        """The graph that was compiled, with the specs of the blob's boundary."""
+        from .model import Model
+
+        specs = (self.manifest.inputs, self.manifest.outputs)
+        return Model(self.onnx_bytes, *specs, self.manifest.origin)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -207,6 +217,7 @@ def build(
     path, onnx_path, manifest = _write(target, artifact, manifest, result.model.onnx_bytes)
     return BuildResult(
         path=path, onnx_path=onnx_path, artifact=artifact, manifest=manifest,
+        onnx_bytes=result.model.onnx_bytes,
         blob_bytes=blob_bytes, steps=result.steps, verification=result.verification,
         rewrites=result.rewrites, warnings=result.warnings, result=result,
     )  # fmt: skip
@@ -429,6 +440,7 @@ def _from_cache(entry: cache.Entry, target: Path | None, options: Options) -> Bu
     applied = next((s.detail.get("applied", ()) for s in steps if s.name == "rewrite"), ())
     return BuildResult(
         path=path, onnx_path=onnx_path, artifact=entry.artifact, manifest=manifest,
+        onnx_bytes=entry.onnx_bytes,
         blob_bytes=blob_bytes, steps=steps, verification=None,
         rewrites=tuple(item["rule"] for item in applied), warnings=(), cached=True,
     )  # fmt: skip

@@ -91,7 +91,7 @@ def load_cases(path: Path) -> Sequence[Any]:
         SourceError: there is no such file, it cannot be imported, or it has no CASES.
     """
     cases = getattr(_module(path), "CASES", None)
-    if not cases or not all(len(case) == 4 for case in cases):
+    if not cases or not all(isinstance(case, tuple) and len(case) == 4 for case in cases):
         raise SourceError(
             "the catalogue has no CASES", where=str(path),
             remedy="define CASES, a list of (group, name, fn, shapes)",

@@ -27,7 +27,7 @@ def frames_for(
     Args:
         specs: the inputs; U8 in 0..255, floating-point ones in their `value_range`, or -1..1.
         seed: of the noise; every input gets noise of its own.
-        photograph: include the photograph (needs the samples of scikit-image; without them a
+        photograph: include the photograph (taken from an installed scikit-image; without it a
             synthetic scene of edges and shades stands in).
     """
     import numpy as np
@@ -79,22 +79,27 @@ def _photograph(shape: tuple[int, ...], index: int) -> Array:
 
     height, width = shape[-2:]
     picture = cv2.resize(_picture(index), (width, height), interpolation=cv2.INTER_AREA)
-    planes = np.moveaxis(picture, -1, 0).astype(np.float64) / 255.0
+    planes: Array = np.moveaxis(picture, -1, 0).astype(np.float64) / 255.0
     repeats = -(-int(np.prod(shape[:-2])) // 3)
-    stacked = np.concatenate([planes] * repeats)[: int(np.prod(shape[:-2]))]
+    stacked: Array = np.concatenate([planes] * repeats)[: int(np.prod(shape[:-2]))]
     shaped: Array = stacked.reshape(shape)
     return shaped
 
 
 def _picture(index: int) -> Array:
-    try:
-        import skimage.data
+    """A photograph inside an installed scikit-image, which is not imported; else a drawn scene."""
+    import importlib.util
+    from pathlib import Path
 
-        name = ("astronaut", "coffee", "chelsea")[index % 3]
-        rgb: Array = getattr(skimage.data, name)()
-        return rgb[..., ::-1].copy()
-    except Exception:  # not installed: a drawn scene has edges and shades too
-        return _scene(index)
+    import cv2
+
+    spec = importlib.util.find_spec("skimage")
+    name = ("astronaut.png", "coffee.png", "chelsea.png")[index % 3]
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        picture: Array | None = cv2.imread(str(Path(folder) / "data" / name), cv2.IMREAD_COLOR)
+        if picture is not None:
+            return picture
+    return _scene(index)
 
 
 def _scene(index: int) -> Array:

@@ -50,6 +50,21 @@ def test_the_battery_has_every_verified_stage_type() -> None:
 
 
 @pytest.mark.usefixtures("toolchain")
+def test_the_battery_has_every_kind_of_hardware_operation() -> None:
+    stages = [stage for case in battery_filters.CASES for stage in case.blobs[0].stages]
+    ops = [op for stage in stages for op in stage.hw_ops]
+    assert {op.op_type for op in ops} == {0, 1, 4}  # convolution, with pooling, pooling
+    assert {op.pool_type for op in ops if op.op_type == 4} == {0, 1}
+    assert {0, 3, 12, 15} <= {op.pad_mode for op in ops}
+    assert {op.stride for op in ops} >= {1, 2, 3}
+    assert {(0, 0, 1), (0, 1, 8)} <= {op.relu for op in ops}  # plain, leaky by 1/8
+    assert any(op.clamp_max == 6 for op in ops)
+    assert any(op.out_chan_offset for op in ops)
+    assert any(op.scales >= 0 and op.biases >= 0 for op in ops)
+    assert any(stage.injected for stage in stages)
+
+
+@pytest.mark.usefixtures("toolchain")
 @pytest.mark.parametrize(
     "case",
     [c for c in CASES if c.name in ("conv5", "conv3-tall", "grouped", "max3-stride2", "deconv4")],

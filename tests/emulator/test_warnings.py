@@ -50,6 +50,16 @@ def test_the_largest_half_and_what_rounds_to_it(run_nodes: Callable[..., RunResu
     assert [(w.kind, w.count) for w in result.warnings][:1] == [("overflow", x.size - 1)]
 
 
+def test_a_clamp_without_an_upper_bound_hands_inf_on(compile_blob: Callable[..., bytes]) -> None:
+    """The missing bound stands in the blob as FP32's largest number, which FP16 cannot hold."""
+    nodes = [node("Mul", "x x", "m"), node("Sqrt", "m", "s"), node("Clip", "s low", "y")]
+    data = model(nodes, {"x": SHAPE}, {"y": SHAPE}, {"low": np.float32(1)})
+    blob = Blob.from_bytes(compile_blob(data, inputs="fp16"))
+    result = Emulator(blob).run({"x": np.full(SHAPE, 300, np.float16)})
+    assert np.isinf(result["y"]).all()
+    assert [w.kind for w in result.warnings] == ["overflow", "inherited", "inherited"]
+
+
 def test_root_of_a_negative_number_and_log_of_zero(run_nodes: Callable[..., RunResult]) -> None:
     x = np.ones(SHAPE, np.float16)
     x[0, 0, 0, :3] = -1

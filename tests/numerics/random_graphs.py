@@ -73,9 +73,14 @@ def op(*names: str) -> Callable[[Callable[[Graph, str], None]], Any]:
     return register
 
 
-@op("Relu", "Abs", "Neg", "Sigmoid", "Tanh", "Softplus", "Softsign", "Elu", "Selu", "Celu", "Exp",
-    "Floor", "Ceil", "Round", "Sign", "Erf", "Sqrt", "Log", "Reciprocal", "LeakyRelu", "Sin",
-    "Cos", "Atan", "HardSigmoid", "HardSwish", "Sinh", "Asinh", "Acos", "Acosh", "Atanh", "ThresholdedRelu", "Identity", "Asin", "Tan", "Cosh")  # fmt: skip
+_UNARY = (
+    "Relu Abs Neg Sigmoid Tanh Softplus Softsign Elu Selu Celu Exp Floor Ceil Round Sign Erf Sqrt "
+    "Log Reciprocal LeakyRelu Sin Cos Atan HardSigmoid HardSwish Sinh Asinh Acos Acosh Atanh "
+    "ThresholdedRelu Identity Asin Tan Cosh"
+)
+
+
+@op(*_UNARY.split())
 def _unary(g: Graph, name: str) -> None:
     x, shape = g.pick()
     g.add(g.node(name, [x]), shape)

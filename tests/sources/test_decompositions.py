@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from blobsmith.errors import SourceError
 from blobsmith.sources import load
 
 GRAY = (1, 1, 6, 8)
@@ -93,3 +94,58 @@ def test_hypot_and_atan2_stay_within_fp16() -> None:
 
     x, y = torch.full((4,), 255.0).half(), torch.full((4,), 255.0).half()
     assert torch.isfinite(_hypot(x, y)).all()
+
+
+# ---------------------------------------------------------------------- Fourier transforms
+
+RANDOM = torch.rand(64, 33, generator=torch.Generator().manual_seed(0))
+TAPS = torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 9.0]])
+
+
+def spectral(x: Tensor) -> Tensor:
+    factor = torch.fft.rfft2(TAPS, s=(6, 8))
+    return torch.fft.irfft2(torch.fft.rfft2(x) * torch.conj(factor), s=(6, 8))
+
+
+def spectral_full(x: Tensor) -> Tensor:
+    factor = torch.fft.fft2(TAPS, s=(6, 8))
+    return torch.fft.ifft2(factor * torch.fft.fft2(x) / 2).real
+
+
+def padded(x: Tensor) -> Tensor:
+    spectrum = torch.fft.rfftn(x, s=(9, 11), dim=(-2, -1)) * torch.fft.rfftn(TAPS, s=(9, 11))
+    return torch.fft.irfftn(spectrum, s=(9, 11), dim=(-2, -1))[..., :6, :8]
+
+
+@pytest.mark.parametrize("function", [spectral, spectral_full, padded])
+def test_filtering_by_fourier_transform_becomes_a_convolution(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    for shape in (GRAY, (1, 3, 6, 8)):
+        model = load(function, inputs={"x": shape}, exporter="torchscript")
+        assert len(model.notes) == 1
+        assert "Conv" in {n.op_type for n in model.proto.graph.node}
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda x: torch.fft.fft2(x).abs(), "'abs' of a transform"),
+        (lambda x: torch.angle(torch.fft.rfft2(x)), "torch.angle of a transform"),
+        (lambda x: torch.fft.rfft(x).real, "transform of one axis"),
+        (
+            lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * RANDOM, s=(64, 64)),
+            "filter of more than 31 rows",
+        ),
+        (
+            lambda x: torch.fft.irfft2(torch.fft.rfft2(x) * torch.fft.rfft2(x), s=(64, 64)),
+            "product of two transforms",
+        ),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_its_line(
+    function: Callable[[Tensor], Any], what: str
+) -> None:
+    with pytest.raises(SourceError, match=what) as caught:
+        load(function, inputs={"x": (1, 1, 64, 64)})
+    assert "test_decompositions.py:" in caught.value.where

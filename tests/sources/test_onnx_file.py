@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from blobsmith.errors import BlobsmithError, OperatorError, OpsetError, SourceError, UsageError
@@ -80,6 +83,20 @@ def test_what_is_no_onnx_is_said_to_be_none(data: bytes, what: str) -> None:
     with pytest.raises(SourceError, match=what) as caught:
         load_onnx(data, name="some.onnx")
     assert "some.onnx" in caught.value.where
+
+
+def test_a_name_that_is_no_text_is_damage() -> None:
+    data = WHOLE.replace(b"node_relu", b"node_\xe6\xe6\xe6\xe6")
+    with pytest.raises(SourceError, match="damaged"):
+        load_onnx(data)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=3), st.integers(0, 4))
+def test_damage_anywhere_is_an_error_of_ours_or_harmless(place: int, put: bytes, cut: int) -> None:
+    data = WHOLE[:place] + put + WHOLE[place + cut :]
+    with contextlib.suppress(BlobsmithError):
+        load_onnx(data)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.99])

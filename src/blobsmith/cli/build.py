@@ -40,6 +40,9 @@ def build(
         str | None, typer.Option(help="Divided by in the graph, one value or one a channel.")
     ] = None,
     shaves: Annotated[str, typer.Option(help="1 to 16, or auto.", metavar="N|auto")] = "6",
+    resolution: Annotated[
+        str | None, typer.Option(help="Of the camera, for --shaves auto: 1080p, 4k, 640x400.")
+    ] = None,
     slices: Annotated[int | None, typer.Option(help="CMX slices; as many as shaves.")] = None,
     format_: Annotated[
         str, typer.Option("--format", help="blob, superblob (all shave counts) or archive.")
@@ -62,6 +65,10 @@ def build(
     ] = True,
     opset: Annotated[int, typer.Option(help="ONNX opset of the export, at most 15.")] = 12,
     exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
+    ir: Annotated[
+        Path | None,
+        typer.Option("--ir", help="Also write OpenVINO IR (.xml, .bin) here.", metavar="DIR"),
+    ] = None,
     use_cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Take a finished build of the same content.")
     ] = True,
@@ -76,9 +83,10 @@ def build(
         from ..builder import Options
         from ..builder import build as make
 
-        count = _shaves(shaves, out)
+        count = _shaves(shaves, resolution, out)
         options = Options(
-            shaves=count, cmx_slices=slices, format=format_, contents=contents, optimize=optimize, verify=verify,
+            shaves=count, cmx_slices=slices, format=format_, contents=contents,
+            optimize=optimize, verify=verify,
             fix_fp16=fix_fp16, hardware=hardware, opset=opset, exporter=exporter,
             color=parse.color(color), mean=parse.numbers(mean, "--mean"),
             scale=parse.numbers(scale, "--scale"), check=verify or fix_fp16,
@@ -93,6 +101,19 @@ def build(
             progress=out.progress,
         )
         show(result, out)
+        if ir is not None:
+            _ir(result, ir, out)
+
+
+def _ir(result: BuildResult, folder: Path, out: Session) -> None:
+    """Writes the same graph as OpenVINO IR, checked on OpenVINO's CPU plugin."""
+    from ..packaging.ir import write_ir
+
+    folder.mkdir(parents=True, exist_ok=True)
+    name = Path(str(result.path)).stem
+    write_ir(result.model, folder, name=name)
+    out.data["ir"] = str(folder / f"{name}.xml")
+    out.say(f"{folder / name}.xml  OpenVINO IR in FP16, checked on OpenVINO's CPU plugin")
 
 
 def default_output(source: str, format_: str) -> Path:
@@ -101,13 +122,13 @@ def default_output(source: str, format_: str) -> Path:
     return Path(stem + _SUFFIX.get(format_, ".blob"))
 
 
-def _shaves(given: str, out: Session) -> int:
+def _shaves(given: str, resolution: str | None, out: Session) -> int:
     from ..errors import UsageError
 
     if given == "auto":
         from ..oak.shaves import recommend
 
-        advice = recommend()
+        advice = recommend(resolution=resolution)
         out.say(advice.explanation)
         return advice.shaves
     try:

@@ -85,7 +85,8 @@ def _show(report: CheckReport, out: Session, everything: bool) -> None:
     listed = report.tensors if everything else tuple(report.matter())[:_SHOWN]
     rows = [
         (
-            tensor.name, tensor.op, tensor.verdict, f"{tensor.bounds[0]:.4g} .. {tensor.bounds[1]:.4g}",
+            tensor.name, tensor.op, tensor.verdict,
+            f"{tensor.bounds[0]:.4g} .. {tensor.bounds[1]:.4g}",
             "" if tensor.seen is None else f"{tensor.seen[0]:.4g} .. {tensor.seen[1]:.4g}",
             tensor.line,
         )
@@ -100,15 +101,17 @@ def _show(report: CheckReport, out: Session, everything: bool) -> None:
 
 
 def _fix(model: Any, path: Path, out: Session) -> None:
-    from ..numerics.repair import repair
+    from ..numerics.repair import repair_model
     from ..packaging.atomic import write_atomic
 
-    done = repair(model)
+    fixed = repair_model(model)
+    done = fixed.result
+    out.say(done.reason)
     for action in done.actions:
         out.say(f"repaired: {action}")
     for name, factor in done.output_factors.items():
         out.warn(f"output {name!r} holds the result times {factor:g}: divide by it")
-    out.data["repair"] = {"actions": list(done.actions), "factors": dict(done.output_factors)}
-    write_atomic(path, done.model.onnx_bytes)
+    out.data["repair"] = done.to_dict()
+    write_atomic(path, fixed.model.onnx_bytes)
     out.data["fixed"] = str(path)
     out.say(f"{path}  written")

@@ -11,7 +11,6 @@ from .files import read_file
 from .session import DebugFlag, JsonFlag, Session, session
 
 if TYPE_CHECKING:
-    from ..packaging.artifact import Artifact
     from ..runtime.engines import Engine
     from ..runtime.loop import RunSummary, Step
 
@@ -79,26 +78,7 @@ def _engine(file: Path, on: str, shaves: int | None, out: Session) -> Engine:
     if on == "emulator":
         blob = artifact.blob(shaves)
         return engines.emulator_engine(blob, artifact.inputs, artifact.outputs)
-    return remote.remote_engine(_recorded(file, artifact), artifact.inputs, artifact.outputs)
-
-
-def _recorded(file: Path, artifact: Artifact) -> bytes:
-    """The ONNX beside the file, if it still is the one that the manifest recorded."""
-    import hashlib
-
-    manifest = artifact.manifest
-    place = manifest.onnx_file(file) if manifest is not None else None
-    if manifest is not None and place is not None and place.is_file():
-        data = place.read_bytes()
-        if hashlib.sha256(data).hexdigest() == manifest.onnx_sha256:
-            return data
-    from ..errors import SourceError
-
-    raise SourceError(
-        "the ONNX that this file was compiled from is not beside it, or has changed",
-        where=str(place or file),
-        remedy="keep FILE.json and FILE.onnx beside FILE, or run the .onnx itself",
-    )
+    return remote.remote_engine(artifact.onnx_bytes(), artifact.inputs, artifact.outputs)
 
 
 def _run(

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def run_live(
 ) -> LiveSummary:
     """Shows frames and what the blob makes of them in a local web page, until Ctrl-C.
 
-    A save starts a build; the blob before goes on until it is done. A build that fails is shown
-    on the page, with its reason.
+    A save starts a build; the blob before goes on until it is done. Why a build failed is shown
+    on the page; a blob that failed its verification alone is run all the same, with the verdict.
 
     Args:
         source: "file.py:Class", "package.module:Class" or an .onnx: its file is watched, and so
@@ -77,12 +77,10 @@ def run_live(
     board, ended = Board(source, frames), stop or threading.Event()
 
     def make() -> LiveModel:
-        from ..builder import build
-
-        result = build(source, inputs=inputs, outputs=outputs, options=options)
+        model, told = _built(source, inputs, outputs, options)
         if on_build is not None:
-            on_build(result)
-        return live_model(result)
+            on_build(told)
+        return model
 
     builder = threading.Thread(
         target=_build_on_save, args=(board, watch, make, ended, on_build), daemon=True
@@ -101,6 +99,28 @@ def run_live(
     builder.join(timeout=2 * POLL_SECONDS)
     state = board.state()[1]
     return LiveSummary(done, state["builds"], state["failures"])
+
+
+def _built(
+    source: str,
+    inputs: InputsLike | None,
+    outputs: Sequence[str] | None,
+    options: Options | None,
+) -> tuple[LiveModel, BuildResult | BlobsmithError]:
+    """A build, and what to tell of it: its result, or why it is not right."""
+    from ..builder import Options, build
+    from ..errors import CheckFailed
+
+    chosen = options or Options()
+    try:
+        result = build(source, inputs=inputs, outputs=outputs, options=chosen)
+    except CheckFailed as error:
+        if not chosen.verify:
+            raise
+        bare = replace(chosen, verify=False)
+        result = build(source, inputs=inputs, outputs=outputs, options=bare)
+        return replace(live_model(result), fault=error), error
+    return live_model(result), result
 
 
 def live_model(result: BuildResult) -> LiveModel:

@@ -1,9 +1,9 @@
 """Bounds of values that hold for every input: enough to decide whether a rule may apply.
 
-Plain interval arithmetic in the reals, each node by itself: a value may be narrower than said here,
-never wider. It knows what rules ask: can a value be NaN or infinite (then IsNaN is not constant),
-is it an integer small enough for FP16 to hold exactly, is it ever negative. FP16 rounding and chains
-of linear operators taken together are the business of `numerics`, not of these bounds.
+Plain interval arithmetic in the reals, each node by itself: a value may be narrower than said
+here, never wider. It knows what rules ask: can a value be NaN or infinite (then IsNaN is not
+constant), is it an integer small enough for FP16 to hold exactly, is it ever negative. FP16 rounding
+and chains of linear operators taken together are the business of `numerics`, not of these bounds.
 """
 
 from __future__ import annotations
@@ -66,16 +66,51 @@ class Interval:
 
 ANYTHING = Interval()
 _MASK = Interval(0.0, 1.0, False, True)
-_DEFAULT_INPUT = Interval(-FP16_MAX, FP16_MAX, False, False)
+UNKNOWN_INPUT = Interval(-255.0, 255.0, False, False)
+"""What is taken for granted of an input whose range nobody gave."""
 
 _FIRST = frozenset(
-    """Identity Reshape Transpose Squeeze Unsqueeze Flatten Slice Gather GatherND GatherElements
-    Expand Tile Split DepthToSpace SpaceToDepth MaxPool GlobalMaxPool ReduceMax ReduceMin Dropout
-    Upsample ReverseSequence Trilu""".split()
+    [
+        "Identity",
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Slice",
+        "Gather",
+        "GatherND",
+        "GatherElements",
+        "Expand",
+        "Tile",
+        "Split",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "MaxPool",
+        "GlobalMaxPool",
+        "ReduceMax",
+        "ReduceMin",
+        "Dropout",
+        "Upsample",
+        "ReverseSequence",
+        "Trilu",
+    ]
 )
-_AVERAGES = frozenset("AveragePool GlobalAveragePool ReduceMean Mean".split())
+_AVERAGES = frozenset(["AveragePool", "GlobalAveragePool", "ReduceMean", "Mean"])
 _MASKS = frozenset(
-    """Greater GreaterOrEqual Less LessOrEqual Equal And Or Xor Not IsNaN IsInf""".split()
+    [
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Equal",
+        "And",
+        "Or",
+        "Xor",
+        "Not",
+        "IsNaN",
+        "IsInf",
+    ]
 )
 _MONOTONE: Mapping[str, Callable[[float], float]] = {
     "Relu": lambda v: max(v, 0.0),
@@ -88,7 +123,9 @@ _MONOTONE: Mapping[str, Callable[[float], float]] = {
     "Sinh": lambda v: math.sinh(v) if abs(v) < 700 else math.copysign(INF, v),
     "Asinh": math.asinh,
 }
-_ROUNDING = {"Floor": math.floor, "Ceil": math.ceil, "Round": round}
+_ROUNDING: Mapping[str, Callable[[float], float]] = {
+    "Floor": math.floor, "Ceil": math.ceil, "Round": round,
+}  # fmt: skip
 
 
 class Bounds:
@@ -99,7 +136,8 @@ class Bounds:
 
     Args:
         editor: the graph.
-        ranges: known ranges of graph inputs; others are taken as any finite FP16 value.
+        ranges: known ranges of graph inputs; others are taken as -255..255, as pixels and their
+            differences are.
         earlier: bounds of an earlier state of the same graph.
     """
 
@@ -143,7 +181,7 @@ class Bounds:
         array = self.editor.constant(name)
         if array is None:
             integral = (dtype := self.editor.dtype(name)) is not None and dtype.kind in "iub"
-            return Interval(-FP16_MAX, FP16_MAX, False, integral, float(integral))
+            return replace(UNKNOWN_INPUT, integral=integral, step=float(integral))
         return of_array(array)
 
     def _node(self, node: Node) -> dict[str, Interval]:
@@ -255,7 +293,7 @@ def _weighted(x: Interval, rows: Array, bias: Array | None) -> Interval:
     return Interval(float(lows.min()), float(highs.max()), x.nan, integral)
 
 
-def _interval(editor: Editor, node: Node, x: list[Interval]) -> Interval:  # noqa: C901, PLR0911, PLR0912
+def _interval(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     op = node.op
     if op in _FIRST:
         return x[0]
@@ -351,7 +389,10 @@ def _remainder(editor: Editor, node: Node, x: Interval) -> Interval | None:
     if product is None or product.op != "Mul":
         return None
     for index in (0, 1):
-        size, floor = editor.scalar(product.inputs[index]), editor.producer(product.inputs[1 - index])
+        size, floor = (
+            editor.scalar(product.inputs[index]),
+            editor.producer(product.inputs[1 - index]),
+        )
         if size is None or size <= 0 or floor is None or floor.op != "Floor":
             continue
         quotient = editor.producer(floor.inputs[0])
@@ -453,11 +494,42 @@ _READS_INPUTS = (
     | set(_MONOTONE)
     | set(_ROUNDING)
     | frozenset(
-        """Add Sum Sub Mul Div Reciprocal Neg Abs Sqrt Log Pow Max Min Clip Concat Where Pad Cast
-        ReduceSum ReduceL1 ReduceL2 ReduceSumSquare Conv MatMul Gemm Softmax Hardmax Resize GridSample Sin Cos Sign""".split()
+        [
+            "Add",
+            "Sum",
+            "Sub",
+            "Mul",
+            "Div",
+            "Reciprocal",
+            "Neg",
+            "Abs",
+            "Sqrt",
+            "Log",
+            "Pow",
+            "Max",
+            "Min",
+            "Clip",
+            "Concat",
+            "Where",
+            "Pad",
+            "Cast",
+            "ReduceSum",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceSumSquare",
+            "Conv",
+            "MatMul",
+            "Gemm",
+            "Softmax",
+            "Hardmax",
+            "Resize",
+            "GridSample",
+            "Sin",
+            "Cos",
+            "Sign",
+        ]
     )
 )
-
 
 
 def bounds(editor: Editor, value: str) -> Interval:

@@ -16,28 +16,21 @@ Only onnx and numpy are used: see `rewrites/rule.py` for why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import ModelProto, TensorProto, TypeProto, defs, helper, numpy_helper, shape_inference
+from onnx import ModelProto
 
 from ..errors import ModelError
-from .node import Node, copy, from_proto, to_proto
+from .inference import SMALL, Array, ValueType, infer_node
+from .node import Node, copy
+from .view import GraphView
 
-Array = npt.NDArray[Any]
-_SMALL = 4096  # constants up to this size are shared when equal, and handed to shape inference
-
-
-class ValueType(NamedTuple):
-    """Shape and dtype of a value; `shape` is None where it is not static."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...] | None
+__all__ = ["Array", "Editor", "Record", "ValueType"]
 
 
 @dataclass
@@ -55,7 +48,7 @@ class Record:
     same: dict[str, str] = field(default_factory=dict)
 
 
-class Editor:
+class Editor(GraphView):
     """A graph that can be changed. Value names are unique over the whole graph.
 
     Args:
@@ -74,153 +67,11 @@ class Editor:
     """
 
     def __init__(self, proto: ModelProto) -> None:
-        self._shell = ModelProto()
-        self._shell.CopyFrom(_without_graph(proto))
-        graph = proto.graph
-        self._graph_name, self._graph_doc = graph.name, graph.doc_string
-        self.opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
-        self.constants: dict[str, Array] = {
-            t.name: numpy_helper.to_array(t) for t in graph.initializer
-        }
-        self._infos = {i.name: i for i in (*graph.input, *graph.output)}
-        self.inputs = tuple(i.name for i in graph.input if i.name not in self.constants)
-        self.outputs = tuple(o.name for o in graph.output)
-        self._types: dict[str, ValueType] = {}
-        self._nodes: list[Node] = []
-        self._producer: dict[str, Node] = {}
-        self._consumers: dict[str, dict[Node, None]] = {}
+        super().__init__(proto)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._counter = 0
         self._record: Record | None = None
-        self.ranges: dict[str, tuple[float, float]] = {}
-        self.whole_inputs: frozenset[str] = frozenset()
-        self.memo: dict[str, Any] = {}
-        for proto_node in graph.node:
-            node = from_proto(proto_node)
-            if node.op == "Constant" and not node.domain and (a := _constant(node)) is not None:
-                self.constants[node.output] = a
-            else:
-                self._register(node)
         self._taken = set(self.constants) | set(self.inputs) | set(self._producer)
-        self._infer_all(proto)
-
-    # ------------------------------------------------------------------ reading
-
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The nodes, in no promised order; `sorted` gives a topological one."""
-        return tuple(self._nodes)
-
-    def sorted(self) -> list[Node]:
-        """The nodes in a topological order that keeps the present order where it can.
-
-        Raises:
-            ModelError: the graph has a cycle.
-        """
-        waiting: dict[Node, int] = {}
-        ready: list[Node] = []
-        for node in self._nodes:
-            needs = {self._producer[r] for r in node.reads() if r in self._producer}
-            waiting[node] = len(needs)
-            if not needs:
-                ready.append(node)
-        position = {node: i for i, node in enumerate(self._nodes)}
-        if all(
-            position[self._producer[r]] < position[n]
-            for n in self._nodes
-            for r in n.reads()
-            if r in self._producer
-        ):
-            return list(self._nodes)
-        import heapq
-
-        heap = [position[n] for n in ready]
-        heapq.heapify(heap)
-        order: list[Node] = []
-        while heap:
-            node = self._nodes[heapq.heappop(heap)]
-            order.append(node)
-            followers = {c for o in node.outputs if o for c in self._consumers.get(o, ())}
-            for follower in followers:
-                waiting[follower] -= 1
-                if waiting[follower] == 0:
-                    heapq.heappush(heap, position[follower])
-        if len(order) != len(self._nodes):
-            raise ModelError("the graph has a cycle", where=self._graph_name)
-        self._nodes = order
-        return list(order)
-
-    def __contains__(self, node: object) -> bool:
-        return isinstance(node, Node) and any(
-            self._producer.get(o) is node for o in node.outputs if o
-        )
-
-    def producer(self, value: str) -> Node | None:
-        """The node that makes a value; None for inputs and constants."""
-        return self._producer.get(value)
-
-    def consumers(self, value: str) -> list[Node]:
-        """The nodes that read a value, each once."""
-        return list(self._consumers.get(value, ()))
-
-    def single_consumer(self, value: str) -> Node | None:
-        """The only reader of a value that is no graph output; None otherwise."""
-        readers = self._consumers.get(value, {})
-        if len(readers) != 1 or value in self.outputs:
-            return None
-        return next(iter(readers))
-
-    def uses(self, value: str) -> int:
-        """How many nodes read a value, one more if it is a graph output."""
-        return len(self._consumers.get(value, ())) + (value in self.outputs)
-
-    def is_known(self, value: str) -> bool:
-        """Whether the graph has a value of that name: input, constant or computed."""
-        return value in self._producer or value in self.constants or value in self.inputs
-
-    def type(self, value: str) -> ValueType | None:
-        """Shape and dtype, or None where nothing is known."""
-        if value in self.constants:
-            array = self.constants[value]
-            return ValueType(array.dtype, array.shape)
-        return self._types.get(value)
-
-    def shape(self, value: str) -> tuple[int, ...] | None:
-        """The static shape, or None."""
-        known = self.type(value)
-        return known.shape if known else None
-
-    def rank(self, value: str) -> int | None:
-        """The number of dimensions, or None."""
-        shape = self.shape(value)
-        return None if shape is None else len(shape)
-
-    def dtype(self, value: str) -> np.dtype[Any] | None:
-        """The numpy dtype, or None."""
-        known = self.type(value)
-        return known.dtype if known else None
-
-    def is_float(self, value: str) -> bool:
-        """Whether the value is of a floating-point dtype."""
-        dtype = self.dtype(value)
-        return dtype is not None and dtype.kind == "f"
-
-    def constant(self, value: str) -> Array | None:
-        """The array of a constant; None for anything that is computed, and for ""."""
-        return self.constants.get(value)
-
-    def scalar(self, value: str) -> float | None:
-        """The number that a constant holds, if all its elements are equal; None otherwise."""
-        array = self.constants.get(value)
-        if array is None or array.size == 0 or array.dtype.kind not in "fiub":
-            return None
-        first = array.reshape(-1)[0]
-        return float(first) if bool(np.all(array == first)) else None
-
-    def ints(self, value: str) -> tuple[int, ...] | None:
-        """The integers that a constant holds (axes, shapes, starts); None otherwise."""
-        array = self.constants.get(value)
-        return None if array is None else tuple(int(v) for v in array.reshape(-1))
 
     # ------------------------------------------------------------------ changing
 
@@ -242,7 +93,7 @@ class Editor:
         value = np.ascontiguousarray(array).reshape(np.shape(array))
         if value.dtype == np.float64:
             value = value.astype(np.float32)
-        key = (value.dtype.str, value.shape, value.tobytes()) if value.nbytes <= _SMALL else None
+        key = (value.dtype.str, value.shape, value.tobytes()) if value.nbytes <= SMALL else None
         if key is not None and self._shared.get(key, "") in self.constants:
             return self._shared[key]
         name = self.fresh(hint)
@@ -326,14 +177,6 @@ class Editor:
                 self.note_same(output, output)
         self._read_instead(node, index, value)
 
-    def _read_instead(self, node: Node, index: int, value: str) -> None:
-        before = node.inputs[index]
-        node.inputs[index] = value
-        if before not in node.reads():
-            self._consumers.get(before, {}).pop(node, None)
-        if value:
-            self._consumers.setdefault(value, {})[node] = None
-
     def retype(self, node: Node, attrs: dict[str, Any]) -> None:
         """Gives a node other attributes and infers its outputs again, dtype included.
 
@@ -377,6 +220,15 @@ class Editor:
         """Declares another opset version; the caller answers for every node's meaning."""
         self.opset = version
 
+    def note_same(self, old: str, new: str) -> None:
+        """Promises that a value of before and one of now hold the same, for the check."""
+        if self._record is None:
+            return
+        for key, value in self._record.same.items():
+            if value == old and old != new:
+                self._record.same[key] = new
+        self._record.same[old] = new
+
     @contextmanager
     def recording(self) -> Iterator[Record]:
         """Notes what is removed, added and promised equal while the block runs."""
@@ -385,8 +237,6 @@ class Editor:
             yield self._record
         finally:
             self._record = outer
-
-    # ------------------------------------------------------------------ whole graph
 
     def clone(self) -> Editor:
         """An independent copy (constants' arrays are shared)."""
@@ -397,7 +247,7 @@ class Editor:
         other._shared = dict(self._shared)
         other._taken = set(self._taken)
         other.memo = dict(self.memo)
-        other._record = None
+        other._record, other._sorted_at, other._typed_at = None, -1, -1
         other._nodes, other._producer, other._consumers = [], {}, {}
         for node in self._nodes:
             other._register(copy(node))
@@ -405,65 +255,15 @@ class Editor:
 
     def become(self, other: Editor) -> None:
         """Takes over the content of another editor, as when a change is undone."""
-        record, counter = self._record, self._counter
+        record, counter, version = self._record, self._counter, self._version
         self.__dict__.update(other.clone().__dict__)
         self._record, self._counter = record, counter  # a fresh name is never used twice
-
-    def to_proto(self, *, values: bool = False) -> ModelProto:
-        """The graph as a ModelProto of the same opset, inputs and outputs.
-
-        Args:
-            values: also write the known types of inner values (value_info).
-        """
-        proto = ModelProto()
-        proto.CopyFrom(self._shell)
-        del proto.opset_import[:]
-        proto.opset_import.extend(self.opset_imports())
-        graph = proto.graph
-        graph.name, graph.doc_string = self._graph_name or "graph", self._graph_doc
-        order = self.sorted()
-        graph.node.extend(to_proto(node) for node in order)
-        used = {r for node in order for r in node.reads()} | set(self.outputs)
-        graph.initializer.extend(
-            numpy_helper.from_array(array, name)
-            for name, array in self.constants.items()
-            if name in used
-        )
-        graph.input.extend(self._infos[name] for name in self.inputs)
-        graph.output.extend(self.value_info(name) for name in self.outputs)
-        if values:
-            shown = set(self.inputs) | set(self.outputs)
-            inner = [o for n in order for o in n.outputs if o in self._types and o not in shown]
-            graph.value_info.extend(self.value_info(name) for name in inner)
-        return proto
-
-    def opset_imports(self) -> list[onnx.OperatorSetIdProto]:
-        """The opsets of the graph, ONNX's own first."""
-        others = [o for o in self._shell.opset_import if o.domain not in ("", "ai.onnx")]
-        return [helper.make_opsetid("", self.opset), *others]
-
-    def value_info(self, name: str) -> onnx.ValueInfoProto:
-        """The declared name, dtype and shape of a value."""
-        known = self.type(name)
-        if known is None:
-            return self._infos.get(name) or onnx.ValueInfoProto(name=name)
-        kind = helper.np_dtype_to_tensor_dtype(known.dtype)
-        return helper.make_tensor_value_info(name, kind, known.shape)
+        self._version = max(version, self._version) + 1
 
     # ------------------------------------------------------------------ inside
 
-    def _register(self, node: Node, at: int | None = None) -> None:
-        for output in node.outputs:
-            if output and output in self._producer:
-                raise ModelError("two nodes make the same value", where=output)
-        self._nodes.insert(len(self._nodes) if at is None else at, node)
-        for output in node.outputs:
-            if output:
-                self._producer[output] = node
-        for value in node.reads():
-            self._consumers.setdefault(value, {})[node] = None
-
     def _remove(self, node: Node) -> None:
+        self._version += 1
         self._nodes.remove(node)
         for output in node.outputs:
             if self._producer.get(output) is node:
@@ -492,14 +292,14 @@ class Editor:
             or any(value in node.inputs for node in also)
         )
 
-    def note_same(self, old: str, new: str) -> None:
-        """Promises that a value of before and one of now hold the same, for the check."""
-        if self._record is None:
-            return
-        for key, value in self._record.same.items():
-            if value == old and old != new:
-                self._record.same[key] = new
-        self._record.same[old] = new
+    def _read_instead(self, node: Node, index: int, value: str) -> None:
+        self._version += 1
+        before = node.inputs[index]
+        node.inputs[index] = value
+        if before not in node.reads():
+            self._consumers.get(before, {}).pop(node, None)
+        if value:
+            self._consumers.setdefault(value, {})[node] = None
 
     def _rewire(self, node: Node, old: str, new: str) -> None:
         for index, name in enumerate(node.inputs):
@@ -508,6 +308,7 @@ class Editor:
 
     def _steal(self, old: str) -> str:
         """Frees a value's name by renaming what its producer makes; returns the name."""
+        self._version += 1
         node = self._producer.pop(old)
         spare = self.fresh(old)
         node.outputs[node.outputs.index(old)] = spare
@@ -525,6 +326,7 @@ class Editor:
             source = new if new in self._producer or maker is None else maker.output
             self._insert_at(Node("Identity", [source], [old]), len(self._nodes), None)
             return
+        self._version += 1
         readers = self.consumers(new)
         maker.outputs[maker.outputs.index(new)] = old
         del self._producer[new]
@@ -535,92 +337,5 @@ class Editor:
         for node in readers:
             self._rewire(node, new, old)
 
-    def _infer_all(self, proto: ModelProto) -> None:
-        for name, info in self._infos.items():
-            if known := _value_type(info.type):
-                self._types[name] = known
-        stripped = ModelProto()
-        stripped.CopyFrom(proto)
-        del stripped.graph.value_info[:]  # exporters leave ranks there that are not true
-        try:
-            inferred = shape_inference.infer_shapes(stripped, data_prop=True)
-        except Exception as error:  # onnx raises its own InferenceError and RuntimeError
-            raise ModelError(f"shapes cannot be inferred: {error}") from error
-        for info in inferred.graph.value_info:
-            if known := _value_type(info.type):
-                self._types[info.name] = known
-
     def _infer(self, node: Node) -> None:
-        try:
-            schema = defs.get_schema(node.op, self.opset, node.domain)
-        except defs.SchemaError:
-            return
-        types = {name: self._type_proto(name) for name in node.reads()}
-        known = {name: t for name, t in types.items() if t is not None}
-        if len(known) != len(types):
-            return
-        data = {
-            name: numpy_helper.from_array(self.constants[name], name)
-            for name in node.reads()
-            if name in self.constants and self.constants[name].nbytes <= _SMALL
-        }
-        try:
-            out = shape_inference.infer_node_outputs(
-                schema,
-                to_proto(node),
-                known,
-                data,
-                opset_imports=[helper.make_opsetid("", self.opset)],
-            )
-        except Exception as error:
-            raise ModelError(f"a rewrite made an ill-formed {node.op}: {error}") from error
-        for name, proto in out.items():
-            if name and (value := _value_type(proto)):
-                self._types[name] = value
-
-    def _type_proto(self, name: str) -> TypeProto | None:
-        known = self.type(name)
-        if known is None:
-            return None
-        kind = helper.np_dtype_to_tensor_dtype(known.dtype)
-        return helper.make_tensor_type_proto(kind, known.shape)
-
-
-def _without_graph(proto: ModelProto) -> ModelProto:
-    shell = ModelProto(
-        ir_version=proto.ir_version,
-        producer_name=proto.producer_name,
-        producer_version=proto.producer_version,
-        domain=proto.domain,
-        model_version=proto.model_version,
-        doc_string=proto.doc_string,
-    )
-    shell.opset_import.extend(proto.opset_import)
-    shell.metadata_props.extend(proto.metadata_props)
-    return shell
-
-
-def _constant(node: Node) -> Array | None:
-    """The array of a Constant node; None for strings and sparse tensors."""
-    attrs: dict[str, Callable[[Any], Array]] = {
-        "value": np.asarray,
-        "value_float": lambda v: np.array(v, np.float32),
-        "value_int": lambda v: np.array(v, np.int64),
-        "value_floats": lambda v: np.array(v, np.float32),
-        "value_ints": lambda v: np.array(v, np.int64),
-    }
-    for name, convert in attrs.items():
-        if name in node.attrs and not isinstance(node.attrs[name], onnx.AttributeProto):
-            return convert(node.attrs[name])
-    return None
-
-
-def _value_type(proto: TypeProto) -> ValueType | None:
-    tensor = proto.tensor_type
-    if not proto.HasField("tensor_type") or tensor.elem_type == TensorProto.UNDEFINED:
-        return None
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    if not tensor.HasField("shape"):
-        return ValueType(dtype, None)
-    dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
-    return ValueType(dtype, None if any(d < 0 for d in dims) else tuple(dims))
+        self._types.update(infer_node(node, self.opset, self.type, self.constants))

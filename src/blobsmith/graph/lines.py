@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,6 +87,16 @@ def innermost(frames: list[tuple[str, int]]) -> SourceLine | None:
             continue
         return _source_line(file, line)
     return _source_line(*fallback) if fallback else None
+
+
+def stack() -> list[tuple[str, int]]:
+    """(file, line) of the caller's frames, innermost first."""
+    frames: list[tuple[str, int]] = []
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        frames.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return frames
 
 
 def in_library(frames: list[tuple[str, int]]) -> bool:

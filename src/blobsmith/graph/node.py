@@ -7,7 +7,7 @@ converts once at either end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,10 +55,9 @@ class Node:
         """The name of an input; "" if it is absent."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
-    def reads(self) -> Iterator[str]:
+    def reads(self) -> list[str]:
         """Every value this node needs, those that its subgraphs capture included."""
-        yield from (name for name in self.inputs if name)
-        yield from self.captured
+        return [name for name in self.inputs if name] + list(self.captured)
 
     def label(self) -> str:
         """How reports name the node: operator, and its name or first output."""
@@ -154,3 +153,20 @@ def copy(node: Node, **changes: Any) -> Node:
         "metadata": dict(node.metadata),
     }
     return Node(**{**content, **changes})
+
+
+def constant_of(node: Node) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """The array of a Constant node; None for other nodes, strings and sparse tensors."""
+    if node.op != "Constant" or node.domain:
+        return None
+    convert: dict[str, Callable[[Any], np.ndarray[Any, np.dtype[Any]]]] = {
+        "value": np.asarray,
+        "value_float": lambda v: np.array(v, np.float32),
+        "value_int": lambda v: np.array(v, np.int64),
+        "value_floats": lambda v: np.array(v, np.float32),
+        "value_ints": lambda v: np.array(v, np.int64),
+    }
+    for name, made in convert.items():
+        if name in node.attrs and not isinstance(node.attrs[name], AttributeProto):
+            return made(node.attrs[name])
+    return None

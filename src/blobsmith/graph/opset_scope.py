@@ -120,7 +120,7 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
     for item in node.attribute:
         if item.name == name:
             value = helper.get_attribute_value(item)
-            return value.decode() if isinstance(value, bytes) else value
+            return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return default
 
 

@@ -19,6 +19,7 @@ from .fp16 import AnyArray
 
 Shape = tuple[int, ...]
 
+NOT_A_TENSOR = -1
 FLOATS = frozenset(
     (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 )
@@ -59,7 +60,7 @@ class Network:
         nodes: in the order in which they run.
         constants: initializers and the outputs of Constant nodes.
         shapes: static shapes by tensor name; a tensor whose shape is unknown is missing.
-        dtypes: ONNX element types by tensor name; 0 and missing: unknown.
+        dtypes: ONNX element types by tensor name; 0 and missing: unknown; -1: no tensor.
         inputs, outputs: names in the order of the graph; constants among the inputs left out.
         producers: tensor name -> node.
         users: tensor name -> nodes that read it.
@@ -176,6 +177,9 @@ def _types(graph: GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
     shapes: dict[str, Shape] = {}
     dtypes: dict[str, int] = {}
     for info in (*graph.input, *graph.value_info, *graph.output):
+        if info.type.WhichOneof("value") not in (None, "tensor_type"):
+            dtypes[info.name] = NOT_A_TENSOR
+            continue
         tensor = info.type.tensor_type
         dtypes[info.name] = tensor.elem_type
         if not tensor.HasField("shape"):

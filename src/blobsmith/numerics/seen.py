@@ -32,16 +32,14 @@ class Tapped:
         ModelError: ONNX Runtime does not take the graph.
     """
 
-    def __init__(self, model: ModelProto, names: Mapping[str, int]) -> None:
+    def __init__(self, model: ModelProto, names: Iterable[str]) -> None:
         import onnxruntime
 
         tapped = ModelProto()
         tapped.CopyFrom(model)
         del tapped.graph.output[:]
-        for name, dtype in names.items():
-            tapped.graph.output.append(
-                helper.make_tensor_value_info(name, dtype or TensorProto.FLOAT, None)
-            )
+        for name in names:
+            tapped.graph.output.append(helper.make_empty_tensor_value_info(name))
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1

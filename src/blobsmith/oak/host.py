@@ -17,6 +17,8 @@ same one unless told otherwise, and the network runs the blob's bytes on the emu
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -115,6 +117,7 @@ class HostPipeline(dai.Pipeline):
             for port in node.inputs.values():
                 port.setBlocking(True)
                 port.setMaxSize(max(port.getMaxSize(), 2))
+        atexit.register(_stop, weakref.ref(self))
         super().start()
 
     def stop(self) -> None:
@@ -225,6 +228,13 @@ def host_pipeline(
             queues are then closed, and what was not taken from them is lost.
     """
     return HostPipeline(source, sockets, engine, limit, size, stop_at_end)
+
+
+def _stop(pipeline: weakref.ref[HostPipeline]) -> None:
+    """At the end of a program that has not stopped its pipeline; see `HostPipeline.stop`."""
+    running = pipeline()
+    if running is not None and running.isRunning():
+        running.stop()
 
 
 def _archive_blob(archive: Any, shaves: int | None) -> Any:

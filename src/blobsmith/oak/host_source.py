@@ -162,6 +162,12 @@ class HostCamera:
             self._socket = boardSocket
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"Camera.{name} has no stand-in without a camera: there are build, requestOutput and "
+            "getBoardSocket"
+        )
+
     def getBoardSocket(self) -> Any:
         """As `dai.node.Camera.getBoardSocket`."""
         return self._socket

@@ -41,11 +41,14 @@ class LiveModel:
         engine: runs the blob.
         facts: JSON-ready: what the page says of the build.
         warnings: sentences of the build, FP16 among them.
+        fault: why the blob is not right, where the build's verification found so: it is shown
+            all the same, because the picture says most.
     """
 
     engine: Engine
     facts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    fault: BlobsmithError | None = None
 
 
 class Board:
@@ -77,7 +80,8 @@ class Board:
         """A build succeeded: its model is shown from the next frame on."""
         self._model = model
         self._update(
-            status="running", builds=self._state["builds"] + 1, error=None, run_error=None,
+            status="wrong" if model.fault else "running", builds=self._state["builds"] + 1,
+            error=model.fault.to_dict() if model.fault else None, run_error=None,
             facts=dict(model.facts), warnings=list(model.warnings), run_warnings=[],
         )  # fmt: skip
 

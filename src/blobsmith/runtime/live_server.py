@@ -12,6 +12,7 @@ its own name point here (DNS rebinding) is refused by the Host header.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ _POLICY = (
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
 _BEAT = 1.0
+_POLL = 0.05
 _PACE = 1 / 30
 
 
@@ -59,7 +61,9 @@ class LiveServer:
                 where=f"{ADDRESS}:{port}",
                 remedy="give another one with --port, or 0 for any that is free",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -79,6 +83,11 @@ class LiveServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that was closed in the middle of an answer is nothing to tell."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -267,7 +267,7 @@ ELEMENTARY: dict[Callable[..., Any], tuple[Any, ...]] = {
     _deg2rad: (torch.deg2rad, Tensor.deg2rad),
     _rad2deg: (torch.rad2deg, Tensor.rad2deg),
     _sinc: (torch.sinc, Tensor.sinc, torch.special.sinc),
-    _positive: (torch.positive, Tensor.positive),
+    _positive: (torch.positive, Tensor.positive, torch.real, Tensor.real.__get__),
     _signbit: (torch.signbit, Tensor.signbit),
     _hypot: (torch.hypot, Tensor.hypot),
     _copysign: (torch.copysign, Tensor.copysign),

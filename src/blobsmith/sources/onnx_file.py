@@ -212,8 +212,8 @@ def _check_graph(proto: onnx.ModelProto, name: str) -> None:
         info.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(checked)
-    except onnx.checker.ValidationError as error:
-        text = str(error).strip().splitlines()[0]
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
+        text = first_line(error)
         raise SourceError(
             f"the graph is not valid ONNX: {text}", where=name, remedy="export it again"
         ) from error

@@ -56,11 +56,27 @@ def parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
             where=f"{name}, {len(data)} bytes",
             remedy="export or download it again",
         )
+    _check_text(proto, name)
     _load_external(proto, name, folder)
     _strip_initializer_inputs(proto)
     _inline(proto)
     _check_domains(proto, name)
     return proto
+
+
+def _check_text(proto: onnx.ModelProto, name: str) -> None:
+    """Protobuf hands over names that are no UTF-8 as bytes; nothing after expects that."""
+    texts: list[object] = [t.name for t in proto.graph.initializer]
+    texts += [v.name for v in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)]
+    for node in all_nodes(proto.graph):
+        texts += [node.name, node.op_type, node.domain, node.doc_string, *node.input, *node.output]
+        texts += [a.name for a in node.attribute]
+    if any(isinstance(text, bytes) for text in texts):
+        raise SourceError(
+            "the file is damaged: a name in it is no text",
+            where=name,
+            remedy="export or download it again",
+        )
 
 
 def _load_external(proto: onnx.ModelProto, name: str, folder: str | None) -> None:

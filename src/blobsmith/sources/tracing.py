@@ -15,9 +15,7 @@ Operators that ONNX lacks are replaced by the ones of `decompositions.py` on the
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import torch
@@ -26,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import SourceError
 from ..graph import lines
 from .decompositions import DECOMPOSITIONS
+from .spectrum import FORWARD, Spectrum
 
 _MARK = "_blobsmith_live"
 _CONSTANT_KINDS = ("prim::Constant", "prim::TracedAttr", "prim::GetAttr")
@@ -71,6 +70,8 @@ class StaticTrace(TorchFunctionMode):
         if func in _SIZES:
             with _paused():
                 return func(*args, **kwargs)
+        if any(isinstance(a, Spectrum) for a in args) or func in FORWARD:
+            return self._transformed(func, types, args, kwargs)
         live = any(_is_live(t) for t in _tensors((args, kwargs)))
         if func in _VALUES:
             if live:
@@ -97,8 +98,22 @@ class StaticTrace(TorchFunctionMode):
             setattr(tensor, _MARK, True)
         return result
 
+    def _transformed(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """A step in the frequency domain; see `Spectrum`."""
+        inside = any(isinstance(a, Spectrum) for a in args)
+        if not inside and not _is_live(args[0]):
+            with _paused():
+                return func(*args, **kwargs)
+        with self:
+            if not inside:
+                return FORWARD[func](*args, **kwargs)
+            result = Spectrum.__torch_function__(func, types, args, kwargs)
+        for tensor in _tensors(result):
+            setattr(tensor, _MARK, True)
+        return result
+
     def _decision(self) -> None:
-        frames = _stack()
+        frames = lines.stack()
         line = lines.innermost(frames)
         if line is not None:
             self.decisions[line, not lines.in_library(frames)] = None
@@ -106,7 +121,7 @@ class StaticTrace(TorchFunctionMode):
     def _refused(self, func: Any) -> SourceError:
         name = getattr(func, "__name__", "a function")
         what = {"__getitem__": "indexing with a mask"}.get(name, f"torch.{name}")
-        line = lines.innermost(_stack())
+        line = lines.innermost(lines.stack())
         return SourceError(
             f"the size of what {what} returns depends on the frame, and a blob's sizes are fixed",
             where=str(line or ""),
@@ -114,21 +129,11 @@ class StaticTrace(TorchFunctionMode):
         )
 
 
-def _stack() -> list[tuple[str, int]]:
-    """(file, line) of the frames above, innermost first."""
-    frames: list[tuple[str, int]] = []
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        frames.append((frame.f_code.co_filename, frame.f_lineno))
-        frame = frame.f_back
-    return frames
-
-
 def _tell_line() -> None:
     """Tells the newer exporter where the user's code is: of a plain function it keeps no line."""
     from torch.fx import traceback
 
-    frames = [f for f in _stack() if lines.innermost([f]) is not None]
+    frames = [f for f in lines.stack() if lines.innermost([f]) is not None]
     told = [f'File "{file}", line {line}, in forward\n' for file, line in frames[:1]]
     traceback.set_stack_trace(told)
 

@@ -10,8 +10,16 @@ from blobsmith.graph.rewrites import rewrite
 
 
 def test_x():
-    n = [helper.make_node("GreaterOrEqual", ["x", "y"], ["b"]), helper.make_node("Cast", ["b"], ["o"], to=1)]
-    g = helper.make_graph(n, "g", [helper.make_tensor_value_info(v, 1, [2, 3]) for v in "xy"], [helper.make_tensor_value_info("o", 1, [2, 3])])
+    n = [
+        helper.make_node("GreaterOrEqual", ["x", "y"], ["b"]),
+        helper.make_node("Cast", ["b"], ["o"], to=1),
+    ]
+    g = helper.make_graph(
+        n,
+        "g",
+        [helper.make_tensor_value_info(v, 1, [2, 3]) for v in "xy"],
+        [helper.make_tensor_value_info("o", 1, [2, 3])],
+    )
     m = helper.make_model(g, opset_imports=[helper.make_opsetid("", 12)])
     r = rewrite(m, sets=("needed",))
     print(r)

@@ -11,7 +11,8 @@ import struct
 import numpy as np
 
 from ..context import MACS_PER_UNIT, Planner, StageContext
-from ..convolve import Geometry, plan_convolution, plan_depthwise
+from ..convolve import plan_convolution, plan_depthwise
+from ..geometry import Geometry
 from ..operands import Source, Step, Target, nchw
 from ..primitives import planned_product
 from ..relayout import planned_copy

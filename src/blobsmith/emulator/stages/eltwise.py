@@ -9,6 +9,7 @@ import numpy as np
 
 from ..context import Planner, StageContext
 from ..operands import Source
+from ..primitives import HALF_MAX
 
 Binary = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 
@@ -76,6 +77,9 @@ def _post(ctx: StageContext, out: np.ndarray) -> None:
     elif kind == 57:
         low = out.dtype.type(ctx.number("min_value"))
         high = out.dtype.type(ctx.number("max_value"))
+        if out.dtype == np.float32:  # a bound that FP16 cannot hold is none
+            low = low if low >= -HALF_MAX else -np.inf
+            high = high if high <= HALF_MAX else np.inf
         ctx.then(lambda: np.maximum(out, low, out=out), lambda: np.minimum(out, high, out=out))
     else:
         raise ctx.fail(f"the post-operation {kind} is not known")

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...blob.records import Buffer, HwOp, Location
 from ..context import Planner, StageContext
-from ..convolve import Geometry, plan_convolution, plan_padded
+from ..convolve import plan_convolution
+from ..geometry import Geometry, plan_padded
 from ..operands import Source, Step, Target, nchw
 from ..pool import plan_windows
 from ..primitives import HALF_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..context import Planner, StageContext
-from ..convolve import plan_padded
+from ..geometry import plan_padded
 from ..operands import Step, nchw
 from ..pool import plan_windows
 from ..relayout import planned_copy

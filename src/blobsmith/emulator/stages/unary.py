@@ -10,6 +10,7 @@ import numpy as np
 
 from ..context import Planner, StageContext
 from ..operands import Source, Target
+from ..primitives import HALF_MAX
 
 Map = Callable[[np.ndarray, np.ndarray], object]
 
@@ -144,8 +145,10 @@ def relu(ctx: StageContext) -> None:
 
 
 def clamp(ctx: StageContext) -> None:
-    """Clamp 57: min(max(x, min), max)."""
-    low, high = np.float32(ctx.number("min_value")), np.float32(ctx.number("max_value"))
+    """Clamp 57: min(max(x, min), max). A bound that FP16 cannot hold is none."""
+    low, high = (np.float32(ctx.number(name)) for name in ("min_value", "max_value"))
+    low = low if low >= -HALF_MAX else np.float32(-np.inf)
+    high = high if high <= HALF_MAX else np.float32(np.inf)
     _mapped(
         ctx,
         lambda x, out: ctx.then(

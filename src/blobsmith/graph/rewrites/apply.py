@@ -14,11 +14,12 @@ from typing import Any
 from onnx import ModelProto
 
 from ...errors import BlobsmithError, ModelError
-from ..editor import Array, Editor, Record
+from ..editor import Editor, Record
 from ..node import Node
 from . import check as checking
 from .registry import rules
 from .rule import Change, Exactness, Refused, Rule, RuleSet, Variant
+from .unsupported import require_supported
 
 Cost = Callable[[ModelProto], "float | None"]
 _MAX_PASSES = 30
@@ -108,11 +109,13 @@ def rewrite(
         seed: of the noise that the check uses.
         only: names of the only rules to use.
         without: names of rules not to use.
-        ranges: input name -> smallest and largest element; unknown inputs may hold any FP16 value.
+        ranges: input name -> smallest and largest element; unknown inputs are
+            taken as -255..255.
         whole: inputs that hold whole numbers only, as U8 inputs do.
 
     Raises:
         ModelError: the graph is inconsistent.
+        OperatorError: an operator is left that has no way onto the chip.
     """
     editor = Editor(_read_opset(proto))
     editor.ranges = dict(ranges or {})
@@ -127,8 +130,11 @@ def rewrite(
         run.to_fixed_point(needed)
     run.editor.drop_dead()
     _lower(run.editor)
-    rejected = tuple(run.rejected.values())
-    return RewriteResult(run.editor.to_proto(), tuple(run.applied), rejected, run.seconds)
+    done = run.editor.to_proto()
+    if needed and only is None:
+        reasons = {label: r.reason for r in run.rejected.values() for label in r.nodes[-1:]}
+        require_supported(done, reasons)
+    return RewriteResult(done, tuple(run.applied), tuple(run.rejected.values()), run.seconds)
 
 
 def _read_opset(proto: ModelProto) -> ModelProto:
@@ -168,7 +174,7 @@ class _Run:
     rejected: dict[tuple[str, str], Rejected] = field(default_factory=dict)
     banned: set[Key] = field(default_factory=set)
     seconds: float = 0.0
-    _feeds: list[dict[str, Array]] | None = None
+    _reference: checking.Reference | None = None
     _base: float | None = None
     _base_known: bool = False
 
@@ -201,7 +207,7 @@ class _Run:
     # ------------------------------------------------------------------ sweeps
 
     def _roots(self, rule: Rule) -> list[Node]:
-        return [n for n in self.editor.sorted() if not rule.roots or n.op in rule.roots]
+        return self.editor.of_type(rule.roots)
 
     def _find(self, rule: Rule, node: Node) -> Change | None:
         outcome = rule.find(self.editor, node)
@@ -272,11 +278,11 @@ class _Run:
         import time
 
         began = time.perf_counter()
-        if self._feeds is None:
-            self._feeds = checking.feeds(self.editor, self.seed)
+        if self._reference is None:
+            self._reference = checking.Reference(checking.feeds(start, self.seed))
         records = [(record, change.exactness or rule.exactness) for change, record, _ in sites]
         try:
-            return checking.broken(start, self.editor, records, self._feeds)
+            return checking.broken(start, self.editor, records, self._reference)
         except Exception as error:  # ONNX Runtime has its own, undocumented, exception types
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             return dict.fromkeys(range(len(sites)), f"ONNX Runtime cannot run it: {text}")

@@ -20,6 +20,7 @@ Feeds = Mapping[str, Array]
 _REORDER = 4e-6
 _FP16_DIGITS = 10
 _FP16_MIN_EXPONENT = -14
+_CACHE_BYTES = 400_000_000
 
 
 def feeds(editor: Editor, seed: int) -> list[dict[str, Array]]:
@@ -59,27 +60,53 @@ def session(proto: ModelProto) -> Any:
     )
 
 
-def values(editor: Editor, names: Iterable[str], inputs: Sequence[Feeds]) -> list[dict[str, Array]]:
-    """What the named values hold for each set of inputs; only what they need is computed."""
-    wanted = list(dict.fromkeys(names))
-    part = extract(editor, wanted)
-    run = session(part.proto) if part.outputs else None
-    results: list[dict[str, Array]] = []
-    for feed in inputs:
-        found = {n: editor.constants[n] for n in wanted if n in editor.constants}
-        found.update({n: np.asarray(feed[n]) for n in wanted if n in editor.inputs})
-        if run is not None:
-            made = run.run(list(part.outputs.values()), {n: feed[n] for n in part.inputs})
-            found.update(zip(part.outputs, made, strict=True))
-        results.append(found)
-    return results
+class Reference:
+    """What values hold for the sets of inputs, kept: a value's name stands for it throughout.
+
+    A rewrite promises to keep the values that it does not make itself, so what was computed in an
+    earlier state of the graph is the reference in a later one, and only what is new is computed.
+
+    Args:
+        inputs: sets of graph inputs.
+    """
+
+    def __init__(self, inputs: Sequence[Feeds]) -> None:
+        self._known: list[dict[str, Array]] = [dict(feed) for feed in inputs]
+        self._bytes = 0
+
+    def values(self, editor: Editor, names: Iterable[str]) -> list[dict[str, Array]]:
+        """What the named values hold, one mapping for each set of inputs."""
+        wanted = list(dict.fromkeys(names))
+        missing = [n for n in wanted if n not in editor.constants and n not in self._known[0]]
+        part = extract(editor, missing, stop=lambda value: value in self._known[0])
+        run = session(part.proto) if part.outputs else None
+        results: list[dict[str, Array]] = []
+        for known in self._known:
+            found = {n: editor.constants[n] for n in wanted if n in editor.constants}
+            found.update({n: known[n] for n in wanted if n in known})
+            if run is not None:
+                feed = {n: as_expected(editor, n, known[n]) for n in part.inputs}
+                made = run.run(list(part.outputs.values()), feed)
+                found.update(zip(part.outputs, made, strict=True))
+            results.append(found)
+        for known, found in zip(self._known, results, strict=True):
+            new = {n: v for n, v in found.items() if n not in known and n not in editor.constants}
+            if self._bytes < _CACHE_BYTES:
+                self._bytes += sum(v.nbytes for v in new.values())
+                known.update(new)
+        return results
+
+
+def constant_values(editor: Editor, names: Iterable[str]) -> dict[str, Array]:
+    """What values hold that depend on no input."""
+    return Reference([{}]).values(editor, names)[0]
 
 
 def broken(
     before: Editor,
     after: Editor,
     records: Sequence[tuple[Record, Exactness]],
-    inputs: Sequence[Feeds],
+    reference: Reference,
 ) -> dict[int, str]:
     """Which records do not keep their promise, and how.
 
@@ -87,7 +114,7 @@ def broken(
         before: the graph before all the records' changes.
         after: the graph after them.
         records: each with what it promised.
-        inputs: sets of graph inputs.
+        reference: values of the graph before.
 
     Returns:
         index of the record -> one clause that says what differs; empty if all is well.
@@ -110,27 +137,27 @@ def broken(
 
     part = extract(after, [new for _, _, new in pairs], stop=fed)
     sources = {name: origin.get(name, name) for name in part.inputs}
-    references = values(before, [*(old for _, old, _ in pairs), *sources.values()], inputs)
+    references = reference.values(before, [*(o for _, o, _ in pairs), *sources.values()])
     run = session(part.proto) if part.outputs else None
     scales = [{r for n in record.added for r in n.reads()} for record, _ in records]
     failures: dict[int, str] = {}
-    for reference in references:
+    for was in references:
         made: dict[str, Array] = {}
         if run is not None:
-            feed = {n: _as(after, n, reference[source]) for n, source in sources.items()}
+            feed = {n: as_expected(after, n, was[source]) for n, source in sources.items()}
             found = run.run(list(part.outputs.values()), feed)
             made.update(zip(part.outputs, found, strict=True))
         for index, old, new in pairs:
-            value = made.get(new, after.constants.get(new, reference.get(new)))
+            value = made.get(new, after.constants.get(new, was.get(new)))
             if index in failures or value is None:
                 continue
-            scale = _largest(reference[s] for n, s in sources.items() if n in scales[index])
-            if reason := differs(reference[old], value, records[index][1], scale):
+            scale = _largest(was[s] for n, s in sources.items() if n in scales[index])
+            if reason := differs(was[old], value, records[index][1], scale):
                 failures[index] = f"{old}: {reason}"
     return failures
 
 
-def _as(editor: Editor, name: str, array: Array) -> Array:
+def as_expected(editor: Editor, name: str, array: Array) -> Array:
     """An array in the shape and dtype that the changed graph expects."""
     known = editor.type(name)
     if known is None:
@@ -162,25 +189,31 @@ def differs(expected: Array, got: Array, exactness: Exactness, scale: float = 0.
     if expected.size != got.size:
         return f"shape {list(expected.shape)} became {list(got.shape)}"
     e, g = expected.reshape(-1), got.reshape(-1)
+    if e.dtype == g.dtype and np.array_equal(e, g):
+        return ""
     if exactness == "exact" or e.dtype.kind != "f":
         same = (e == g) | ((e != e) & (g != g))
         return "" if bool(same.all()) else f"{int((~same).sum())} of {e.size} elements differ"
-    e64, g64 = e.astype(np.float64), g.astype(np.float64)
-    finite = np.isfinite(e64)
-    error = np.abs(np.where(finite, g64 - np.where(finite, e64, 0.0), 0.0))
+    finite = np.isfinite(e)
+    e = np.where(finite, e, np.float32(0))
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(g - e)
     error[np.isnan(error)] = np.inf
-    top = max(float(np.abs(e64[finite]).max()) if finite.any() else 0.0, scale)
+    error[~finite] = 0
+    size = np.abs(e)
+    top = max(float(size.max()), scale)
     if not isinstance(exactness, Approx):
-        worst = float(error.max()) if error.size else 0.0
+        worst = float(error.max())
         return "" if worst <= _REORDER * top + 1e-30 else f"error {worst:.3g} at scale {top:.3g}"
     if exactness.period:
         turns = np.where(np.isfinite(error), np.rint(error / exactness.period), 0.0)
         error = np.abs(error - turns * exactness.period)
-    least = max(exactness.floor, exactness.of_scale * top, 2.0**-14)
-    size = np.maximum(np.abs(np.where(finite, e64, 0.0)), least)
-    unit = np.exp2(np.maximum(np.floor(np.log2(size)), _FP16_MIN_EXPONENT) - _FP16_DIGITS)
+    least = max(exactness.floor, exactness.of_scale * top, 2.0**_FP16_MIN_EXPONENT)
+    if float(error.max()) <= exactness.ulps * 2.0 ** (np.floor(np.log2(least)) - _FP16_DIGITS):
+        return ""
+    unit = np.exp2(np.floor(np.log2(np.maximum(size, np.float32(least)))) - _FP16_DIGITS)
     over = error > exactness.ulps * unit
-    share = float(over.mean()) if over.size else 0.0
+    share = float(over.mean())
     if share <= exactness.flips:
         return ""
     worst = float((error / unit).max())

@@ -39,6 +39,7 @@ def make(network: Network, sizes: Sizes, *, lift: bool, far: bool) -> Plan:
     for _ in range(2 * len(network.nodes) + 16):
         if not search.improve(plan):
             break
+    search.relax(plan)
     search.finish_outputs(plan)
     return plan
 
@@ -79,6 +80,25 @@ class _Search:
                 plan.walk()
                 return True
         return False
+
+    def relax(self, plan: Plan) -> None:
+        """Takes back what was scaled too far, as long as everything still fits."""
+        for name in list(plan.adjust):
+            while plan.adjust[name] < 0:
+                cost = int(plan.cost())
+                plan.change(name, 1)
+                if not self.fits(plan) or int(plan.cost()) > cost:
+                    plan.change(name, -1)
+                    break
+
+    def fits(self, plan: Plan) -> bool:
+        """Whether no tensor has to change, apart from those for which nothing can be done."""
+        return not any(
+            self.needed(plan, node, name)
+            for node in plan.network.steps()
+            for name in node.outputs
+            if name and name not in plan.failed and plan.exponents.get(name) is not None
+        )
 
     def needed(self, plan: Plan, node: Node, name: str) -> int:
         """By how many powers of two a tensor has to change; 0 if it fits."""

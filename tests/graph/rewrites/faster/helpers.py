@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from blobsmith.graph.editor import Editor
 from blobsmith.graph.equivalence import run
+from blobsmith.graph.extract import extract
 from blobsmith.graph.rewrites import RewriteResult, rewrite
 from blobsmith.graph.rewrites.faster.elements import VIEWS
 
@@ -30,14 +31,18 @@ class Graph:
         """Adds a node; returns its output's name, or a list of several."""
         names = [self._operand(operand) for operand in operands]
         made = [f"v{len(self._nodes)}_{i}" for i in range(outputs)]
-        self._nodes.append(helper.make_node(op, names, made, name=f"{op}{len(self._nodes)}", **attrs))
+        self._nodes.append(
+            helper.make_node(op, names, made, name=f"{op}{len(self._nodes)}", **attrs)
+        )
         return made[0] if outputs == 1 else made
 
     def _operand(self, operand: Any) -> str:
         if isinstance(operand, str):
             return operand
         array = np.asarray(operand)
-        kind = np.int64 if array.dtype.kind == "i" else np.float32 if array.dtype.kind == "f" else None
+        kind = (
+            np.int64 if array.dtype.kind == "i" else np.float32 if array.dtype.kind == "f" else None
+        )
         name = f"c{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(array.astype(kind or array.dtype), name))
         return name
@@ -51,7 +56,10 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "test",
-            [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in self._inputs.items()],
+            [
+                helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+                for n, s in self._inputs.items()
+            ],
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in named.values()],
             self._constants,
         )
@@ -118,6 +126,17 @@ def faster(
     """
     ranges = {i.name: (0.0, 255.0) for i in proto.graph.input} if image else None
     return rewrite(proto, sets=("faster",), only=only or None, cost=cost, ranges=ranges)
+
+
+def values(e: Editor, names: Sequence[str], feeds: Sequence[Arrays]) -> list[dict[str, Any]]:
+    """What the named values hold, for each set of graph inputs."""
+    part = extract(e, list(dict.fromkeys(names)))
+    found = []
+    for feed in feeds:
+        made = run(part.proto, {n: feed[n] for n in part.inputs}) if part.outputs else {}
+        known = {n: feed[n] for n in names if n in feed}
+        found.append({**known, **{n: made[called] for n, called in part.outputs.items()}})
+    return found
 
 
 def editor(proto: onnx.ModelProto) -> Editor:

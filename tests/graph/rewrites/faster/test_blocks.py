@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from blobsmith.errors import ModelError
 from blobsmith.graph.builder import Builder
-from blobsmith.graph.rewrites.check import values
 from blobsmith.graph.rewrites.faster.linear import blocks, emit, engine, price
 from blobsmith.graph.rewrites.faster.linear.factors import factorize
 from blobsmith.graph.rewrites.faster.linear.form import Axis, Form
 
-from .helpers import Graph, editor, frames
+from .helpers import Graph, editor, frames, values
 from .test_forms import evaluate
 
 
@@ -28,7 +27,9 @@ def form_of(
     axes = []
     for base, count in zip(size, taps, strict=True):
         reach = count // 2 if mode else 0
-        axes.append(Axis(base, base if mode else base - count + 1, 1, -reach, mode if reach else ""))
+        axes.append(
+            Axis(base, base if mode else base - count + 1, 1, -reach, mode if reach else "")
+        )
     return Form(("x",), (inputs,), kernel, np.full(rows, bias), *axes, (1, rows))
 
 
@@ -81,7 +82,7 @@ def test_separable(mode: str) -> None:
 @pytest.mark.parametrize("block", [2, 3, 4])
 def test_all_plans_of_blocks(mode: str, block: int) -> None:
     form = form_of(_separable(2, 5, 3), (21, 26), mode, bias=-1.0)
-    plans = blocks.plans(form, block, factorize(form.kernel))
+    plans = blocks.plans(form, block, blocks.ways(form, factorize(form.kernel)))
     assert len(plans) == 4
     for plan in plans:
         assert_same(form, lambda b, plan=plan: blocks.write(b, form, plan))
@@ -91,7 +92,7 @@ def test_blocks_of_a_strided_filter() -> None:
     kernel = _kernel(2, 2, 4, 4)
     form = Form(("x",), (2,), kernel, np.zeros(2), Axis(24, 12, 2, -1, "reflect"),
                 Axis(32, 16, 2, -1, "reflect"), (1, 2))  # fmt: skip
-    plans = blocks.plans(form, 3, None)
+    plans = blocks.plans(form, 3, blocks.ways(form, None))
     assert plans
     for plan in plans:
         assert_same(form, lambda b, plan=plan: blocks.write(b, form, plan))
@@ -107,24 +108,25 @@ def test_any_filter_in_blocks(
     rows: int, inputs: int, taps: tuple[int, int], size: tuple[int, int], mode: str, block: int
 ) -> None:
     form = form_of(_kernel(rows, inputs, *taps, seed=block), size, mode)
-    for plan in blocks.plans(form, block, factorize(form.kernel)):
+    for plan in blocks.plans(form, block, blocks.ways(form, factorize(form.kernel))):
         assert_same(form, lambda b, plan=plan: blocks.write(b, form, plan))
 
 
 def test_nothing_is_planned_that_the_engine_does_not_take() -> None:
     big = form_of(_kernel(1, 1, 15, 15), (64, 64), "reflect")
     for size in blocks.SIZES:
-        for plan in blocks.plans(big, size, None):
+        for plan in blocks.plans(big, size, blocks.ways(big, None)):
             entry = blocks.entry(big, plan)
             assert max(entry.taps) <= engine.MAX_KERNEL
             assert entry.y.stride <= engine.MAX_STRIDE
-    assert not blocks.plans(form_of(_kernel(1, 1, 3, 3), (11, 64), "edge"), 4, None)
+    small = form_of(_kernel(1, 1, 3, 3), (11, 64), "edge")
+    assert not blocks.plans(small, 4, blocks.ways(small, None))
 
 
 def test_reflection_reaches_no_further_than_the_image() -> None:
     form = form_of(_kernel(1, 1, 9, 9), (17, 17), "reflect")
     for size in (2, 3, 4):
-        for plan in blocks.plans(form, size, None):
+        for plan in blocks.plans(form, size, blocks.ways(form, None)):
             assert_same(form, lambda b, plan=plan: blocks.write(b, form, plan))
 
 
@@ -193,9 +195,7 @@ def test_a_kernel_of_full_rank_is_not_taken_apart_for_many_rows() -> None:
         (12, 12, (5, 5), 56),  # mode 4: 25 + 31
     ],
 )
-def test_cycles_of_a_pass(
-    inputs: int, outputs: int, taps: tuple[int, int], cycles: int
-) -> None:
+def test_cycles_of_a_pass(inputs: int, outputs: int, taps: tuple[int, int], cycles: int) -> None:
     """Values of docs/cost-model.md's table, and of blobs compiled for it."""
     assert engine.cycles(inputs, outputs, taps, 1) == cycles
 

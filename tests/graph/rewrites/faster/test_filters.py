@@ -35,7 +35,9 @@ def _gray(g: Graph) -> Any:
 
 def _ycbcr(g: Graph) -> Any:
     r, gr, b = g.op("Split", "x", outputs=3, axis=1)
-    y = g.op("Add", g.op("Mul", r, 0.299), g.op("Add", g.op("Mul", gr, 0.587), g.op("Mul", b, 0.114)))
+    y = g.op(
+        "Add", g.op("Mul", r, 0.299), g.op("Add", g.op("Mul", gr, 0.587), g.op("Mul", b, 0.114))
+    )
     cb = g.op("Add", g.op("Mul", g.op("Sub", b, y), 0.564), 128.0)
     cr = g.op("Add", g.op("Mul", g.op("Sub", r, y), 0.713), 128.0)
     return g.op("Concat", y, cb, cr, axis=1)
@@ -111,9 +113,7 @@ def test_a_matrix_of_colours_is_a_convolution_if_that_is_cheaper() -> None:
     g = Graph(x=(1, 3, 24, 32))
     proto = g.model(_matrix(g))
     cost = {"MatMul": 5.0}
-    result = faster(
-        proto, RULE, cost=lambda p: sum(cost.get(n.op_type, 1.0) for n in p.graph.node)
-    )
+    result = faster(proto, RULE, cost=lambda p: sum(cost.get(n.op_type, 1.0) for n in p.graph.node))
     assert operators(result.proto) in (["Conv"], ["MatMul"])
     assert difference(proto, result.proto) < 1e-5
 
@@ -141,7 +141,7 @@ def test_parallel_blurs_of_different_images_share_a_pass() -> None:
         blurred.append(g.op("Conv", wide, np.ones((1, 1, 7, 7)) / 49))
     mixed = g.op("Sub", g.op("Mul", blurred[0], blurred[1]), g.op("Mul", blurred[2], blurred[2]))
     proto = g.model(mixed)
-    result = faster(proto, RULE, cost=_without_blocks)
+    result = faster(proto, RULE, cost=lambda p: operators(p).count("Pad"))
     found = operators(result.proto)
     assert (found.count("Conv"), found.count("Pad"), found.count("Concat")) == (1, 1, 1)
     assert difference(proto, result.proto) < 1e-5

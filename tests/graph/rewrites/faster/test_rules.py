@@ -305,7 +305,9 @@ def test_what_does_not_pay_is_not_done(rule: str) -> None:
 def test_flat_dilation_is_a_max_pool() -> None:
     g = Graph(x=(1, 2, 10, 12))
     wide = g.op("Pad", "x", [0, 0, 1, 1, 0, 0, 1, 1], -60000.0)
-    parts = [g.op("Slice", wide, [i, j], [i + 10, j + 12], [2, 3]) for i in range(3) for j in range(3)]
+    parts = [
+        g.op("Slice", wide, [i, j], [i + 10, j + 12], [2, 3]) for i in range(3) for j in range(3)
+    ]
     value = parts[0]
     for part in parts[1:]:
         value = g.op("Max", value, part)

@@ -18,7 +18,7 @@ from ..rule import Change, Outcome, Rule, Variant
 from . import reductions
 from .linear import blocks, emit, engine, price
 from .linear.factors import factorize
-from .linear.scene import Group, groups
+from .linear.scene import Group, groups, prices
 from .linear.steps import STEPS
 
 _GAIN = 0.6 * engine.STAGE
@@ -33,7 +33,7 @@ def find(editor: Editor, node: Node) -> Outcome:
         return None
     present = price.nodes(editor, list(group.nodes))
     present += price.nodes(editor, list(group.shared)) / 2
-    found = [c for c in price.candidates(group.form) if c.cycles < present - _GAIN]
+    found = [c for c in price.candidates(group.form, prices(editor)) if c.cycles < present - _GAIN]
     if not found:
         return None
     near = [c for c in found if c.cycles <= _WIDER * found[0].cycles][:_MOST_VARIANTS]

@@ -1,8 +1,8 @@
 """Division by a root: a product with the power -1/2, one stage less twice over.
 
 The compiler makes a root, a reciprocal and a product of `a / sqrt(b)`; `b ** -0.5` is one stage.
-A Clip between them moves before the root, with its limits squared; a lower limit that FP16 takes for
-0 is raised to one that it can hold, so that 0 / 0 stays 0.
+A Clip between them moves before the root, with its limits squared; a lower limit that FP16 takes
+for 0 is raised to one that it can hold, so that 0 / 0 stays 0.
 """
 
 from __future__ import annotations

@@ -28,9 +28,9 @@ from . import (
 )
 
 _MODULES = (
-    activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards, histogram, integers,
-    loops,
-    nonfinite, outputs, pads, resize, scalars, scatter, sequences, stable,
+    activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
+    histogram, integers, loops, nonfinite, outputs, pads, resize, scalars, scatter, sequences,
+    stable,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

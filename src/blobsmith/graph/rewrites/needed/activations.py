@@ -89,7 +89,9 @@ def find_cumsum(editor: Editor, node: Node) -> Outcome:
         return None
     axis = axes[0] % len(shape)
     length = shape[axis]
-    ones = np.tril(np.ones((length, length), np.float32), -1 if node.attrs.get("exclusive", 0) else 0)
+    ones = np.tril(
+        np.ones((length, length), np.float32), -1 if node.attrs.get("exclusive", 0) else 0
+    )
     matrix = ones.T if node.attrs.get("reverse", 0) else ones
 
     def apply() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -25,10 +25,10 @@ _PI_LOW = math.pi - _PI_HIGH
 _LARGEST_ANGLE = 600.0
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fitted(name: str) -> tuple[float, ...]:
     """Coefficients of x, x^2 as the variable, lowest first."""
-    functions: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, int]] = {  # type: ignore[type-arg]
+    functions: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, int]] = {
         "atan": (lambda t: np.arctan(np.sqrt(t)) / np.sqrt(t), 1.0, 6),
         "sin": (lambda t: np.sin(np.sqrt(t)) / np.sqrt(t), (math.pi / 2) ** 2, 4),
         "cos": (lambda t: np.cos(np.sqrt(t)), (math.pi / 2) ** 2, 5),
@@ -245,7 +245,7 @@ def find_atan2(editor: Editor, node: Node) -> Outcome:
 
 
 def _quadrant(editor: Editor, arc: Node, y: str, x: str) -> Node | None:
-    """The Where that completes atan(y / x) to atan2: where(x < 0, where(y > 0, a + pi, a - pi), a)."""
+    """The node that completes a = atan(y / x): where(x < 0, where(y > 0, a + pi, a - pi), a)."""
     for outer in editor.consumers(arc.output):
         if outer.op != "Where" or outer.inputs[2] != arc.output:
             continue

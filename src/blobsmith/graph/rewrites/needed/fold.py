@@ -13,13 +13,26 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
-from ..check import values
+from ..check import constant_values
 from ..rule import Change, Outcome, Rule
 
 _LARGEST = 1 << 22
 _NOT_FOLDED = frozenset(
-    """RandomNormal RandomUniform RandomNormalLike RandomUniformLike Multinomial Bernoulli Loop If
-    Scan SequenceConstruct SequenceEmpty SplitToSequence SequenceInsert""".split()
+    [
+        "RandomNormal",
+        "RandomUniform",
+        "RandomNormalLike",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+        "Loop",
+        "If",
+        "Scan",
+        "SequenceConstruct",
+        "SequenceEmpty",
+        "SplitToSequence",
+        "SequenceInsert",
+    ]
 )
 
 
@@ -57,7 +70,7 @@ def find_constant(editor: Editor, node: Node) -> Outcome:
 
     def apply() -> None:
         kept = [r for r in results if r not in editor.outputs]
-        found = values(editor, kept, [{}])[0]
+        found = constant_values(editor, kept)
         for name in kept:
             editor.redirect(name, editor.add_constant(found[name], name))
         editor.remove(n for n in reversed(chosen) if not any(editor.uses(o) for o in n.outputs))

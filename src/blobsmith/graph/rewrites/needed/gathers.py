@@ -12,7 +12,7 @@ import numpy as np
 
 from ...bounds import FP16_EXACT_INTEGERS, bounds
 from ...builder import Builder
-from ...editor import Editor
+from ...editor import Array, Editor
 from ...node import Node
 from ..rule import Change, Outcome, Refused, Rule
 
@@ -31,7 +31,7 @@ def find_elements(editor: Editor, node: Node) -> Outcome:
     def constant() -> None:
         assert index is not None
         b = Builder(editor, like=node)
-        place = list(np.indices(index.shape))
+        place: list[Array] = list(np.indices(index.shape))
         place[axis] = np.where(index < 0, index + length, index)
         flat = np.ravel_multi_index(tuple(p.reshape(-1) for p in place), data)
         taken = b.op("Gather", b.reshape(node.inputs[0], [math.prod(data)]), flat, axis=0)

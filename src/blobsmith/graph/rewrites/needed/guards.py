@@ -1,4 +1,4 @@
-"""Small constants that FP16 does not hold: the epsilons that keep a root, quotient or logarithm safe.
+"""Small constants that FP16 does not hold: epsilons that keep a root, quotient or logarithm safe.
 
 The compiler sets constants below 2^-15 to 0 and those up to 2^-14 to 2^-14 (docs/compiler.md, trap
 4), so sqrt(x + 1e-6) loses its floor and x / (y + 1e-8) divides by 0. The sum is scaled up by a
@@ -156,7 +156,7 @@ def find_weights(editor: Editor, node: Node) -> Outcome:
     if node.op == "Mul" and array.size == 1:
         return None  # a factor of the whole tensor: the compiler keeps it in FP32
     power = min(math.floor(math.log2(1.0 / sizes.max())), math.ceil(math.log2(1.0 / sizes.min())))
-    if power < 1 or node.op == "Conv" and node.input(2):
+    if power < 1 or (node.op == "Conv" and node.input(2)):
         return None
     reach = bounds(editor, node.output).magnitude
     if math.isfinite(reach) and reach * 2.0**power > _ROOM:
@@ -179,7 +179,7 @@ _KEPT = Approx(1.0, floor=2.0**-12, of_scale=2.0**-10, flips=0.02)
 
 RULES = (
     Rule(
-        "small-epsilon", "needed", _KEPT, "an epsilon that FP16 does not hold, scaled until it does",
+        "small-epsilon", "needed", _KEPT, "an epsilon that FP16 does not hold, scaled",
         ("Sqrt", "Log", "Reciprocal", "Pow"), find, order=35,
     ),
     Rule(

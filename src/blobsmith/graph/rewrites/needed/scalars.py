@@ -12,9 +12,54 @@ from ...node import Node
 from ..rule import Change, Outcome, Refused, Rule
 
 _ELEMENTWISE = frozenset(
-    """Add Sub Mul Div Pow Max Min Abs Neg Sqrt Exp Log Reciprocal Floor Ceil Round Relu Sigmoid
-    Tanh Clip Cast Not And Greater Less Equal Where Erf Softplus Sum Mean Identity LeakyRelu Elu
-    Sign Sin Cos Atan HardSigmoid GreaterOrEqual LessOrEqual Or Xor IsNaN IsInf Mod""".split()
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Max",
+        "Min",
+        "Abs",
+        "Neg",
+        "Sqrt",
+        "Exp",
+        "Log",
+        "Reciprocal",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Relu",
+        "Sigmoid",
+        "Tanh",
+        "Clip",
+        "Cast",
+        "Not",
+        "And",
+        "Greater",
+        "Less",
+        "Equal",
+        "Where",
+        "Erf",
+        "Softplus",
+        "Sum",
+        "Mean",
+        "Identity",
+        "LeakyRelu",
+        "Elu",
+        "Sign",
+        "Sin",
+        "Cos",
+        "Atan",
+        "HardSigmoid",
+        "GreaterOrEqual",
+        "LessOrEqual",
+        "Or",
+        "Xor",
+        "IsNaN",
+        "IsInf",
+        "Mod",
+    ]
 )
 
 

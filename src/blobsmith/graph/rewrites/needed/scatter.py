@@ -14,8 +14,8 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
-from .pads import padded
 from ..rule import Change, Outcome, Refused, Rule
+from .pads import padded
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _plan(editor: Editor, node: Node) -> _Plan | str:
         source = np.full(math.prod(units), -1, np.int64)
     else:
         axis = int(node.attrs.get("axis", 0)) % len(data)
-        place = list(np.indices(indices.shape))
+        place: list[Array] = list(np.indices(indices.shape))
         place[axis] = np.where(indices < 0, indices + data[axis], indices)
         flat = np.ravel_multi_index(tuple(p.reshape(-1) for p in place), data)
         unit, source = 1, np.full(math.prod(data), -1, np.int64)

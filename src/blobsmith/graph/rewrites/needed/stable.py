@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from ..rule import Approx, Change, Outcome, Rule
 from .elementary import polynomial
 
 
-
-@lru_cache(maxsize=None)
+@cache
 def _log1p(top: float) -> tuple[float, ...]:
     """log(1 + u) / u on 0..top as a polynomial in u, lowest first."""
     nodes = (np.cos(np.pi * (np.arange(200) + 0.5) / 200) * 0.5 + 0.5) * top + 1e-9

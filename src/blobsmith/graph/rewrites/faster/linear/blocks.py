@@ -54,27 +54,38 @@ class Plan:
     cycles: float
 
 
-def plans(form: Form, block: int, factors: Factors | None) -> list[Plan]:
-    """The ways in which the form can be computed in blocks of that size; empty if there is none.
+def ways(form: Form, factors: Factors | None) -> list[tuple[Pass, ...]]:
+    """The passes as which the form can be computed in blocks of any size.
+
+    Args:
+        form: what to compute.
+        factors: the form's kernel as two passes, if it can be.
+    """
+    y, x = form.y, form.x
+    if max(form.taps) == 1 or y.stride != x.stride:
+        return []
+    whole = (Pass(form.kernel, (y.start, x.start)),)
+    found: list[tuple[Pass, ...]] = [whole]
+    if y.stride == 1:
+        entered = Pass(np.eye(form.inputs)[:, :, None, None], (0, 0))
+        found.append((entered, *whole))
+        if factors is not None:
+            two = (Pass(factors.first, (0, x.start)), Pass(factors.second, (y.start, 0)))
+            found += [two, (entered, *two)]
+    return found
+
+
+def plans(form: Form, block: int, passes: list[tuple[Pass, ...]]) -> list[Plan]:
+    """How the form can be computed in blocks of that size; empty if it cannot be.
 
     Args:
         form: what to compute.
         block: size of the blocks.
-        factors: the form's kernel as two passes, if it can be.
+        passes: ways to do it.
     """
-    y, x = form.y, form.x
-    if min(y.size, x.size) < 4 * block or max(form.taps) == 1 or y.stride != x.stride:
+    if min(form.y.size, form.x.size) < 4 * block:
         return []
-    whole = (Pass(form.kernel, (y.start, x.start)),)
-    ways: list[tuple[Pass, ...]] = [whole]
-    if y.stride == 1:
-        inputs = form.inputs
-        entered = Pass(np.eye(inputs)[:, :, None, None], (0, 0))
-        ways.append((entered, *whole))
-        if factors is not None:
-            two = (Pass(factors.first, (0, x.start)), Pass(factors.second, (y.start, 0)))
-            ways += [two, (entered, *two)]
-    found = [_plan(form, block, way) for way in ways]
+    found = [_plan(form, block, way) for way in passes]
     return [plan for plan in found if plan is not None]
 
 

@@ -31,7 +31,7 @@ class Weights:
     exponent: int
 
 
-def representable(kernel: Array, *, scaled: bool = True) -> Weights | None:
+def representable(kernel: Array, *, scaled: bool = True, levels: bool = False) -> Weights | None:
     """A kernel that FP16 holds as well as it holds any weights, or None.
 
     The compiler turns weights below 2^-15 into 0 and those below 2^-14 into 2^-14. That is borne
@@ -42,11 +42,13 @@ def representable(kernel: Array, *, scaled: bool = True) -> Weights | None:
     Args:
         kernel: weights, rows first.
         scaled: whether a power of two may be taken out.
+        levels: the sources are images in whole levels, and can bear any.
     """
     sizes = np.abs(kernel).reshape(len(kernel), -1)
     weight = sizes.sum(axis=1)
     top = float(weight.max(initial=0.0))
     most = int(np.floor(-np.log2(top))) if scaled and 0.0 < top < 1.0 else 0
+    most = _MOST_SCALING if scaled and levels else most
     for exponent in range(min(most, _MOST_SCALING) + 1):
         large = sizes * 2.0**exponent
         snapped = np.where(large < SMALLEST, np.where(large < SMALLEST / 2, 0.0, SMALLEST), large)
@@ -162,7 +164,7 @@ _SUBNORMAL = "fused weights would be subnormal in FP16"
 
 
 def _weights(form: Form) -> Weights:
-    found = representable(form.kernel)
+    found = representable(form.kernel, levels=form.levels)
     if found is None:
         raise ModelError(_SUBNORMAL)
     return found

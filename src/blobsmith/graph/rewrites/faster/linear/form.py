@@ -69,6 +69,8 @@ class Form:
         y, x: how it walks along H and W.
         lead: leading dimensions of the value; their product is the number of rows.
         flat: the value has its two spatial dimensions as one.
+        levels: the sources are images as they come from the camera, in whole levels: dividing them
+            by a power of two costs nothing.
     """
 
     sources: tuple[str, ...]
@@ -79,6 +81,7 @@ class Form:
     x: Axis
     lead: tuple[int, ...]
     flat: bool = False
+    levels: bool = False
 
     @property
     def rows(self) -> int:
@@ -111,7 +114,7 @@ class Form:
         return self.taps == (1, 1) and self.y.identity and self.x.identity
 
 
-def identity(name: str, shape: Sequence[int]) -> Form | None:
+def identity(name: str, shape: Sequence[int], *, levels: bool = False) -> Form | None:
     """The form of a value taken as it is; its last two dimensions are spatial."""
     if len(shape) < 2 or min(shape, default=0) < 1:
         return None
@@ -120,7 +123,8 @@ def identity(name: str, shape: Sequence[int]) -> Form | None:
         return None
     h, w = shape[-2:]
     kernel = np.eye(rows)[:, :, None, None]
-    return Form((name,), (rows,), kernel, np.zeros(rows), Axis(h, h), Axis(w, w), tuple(shape[:-2]))
+    lead, y, x = tuple(shape[:-2]), Axis(h, h), Axis(w, w)
+    return Form((name,), (rows,), kernel, np.zeros(rows), y, x, lead, levels=levels)
 
 
 def fits(kernel: Array) -> bool:

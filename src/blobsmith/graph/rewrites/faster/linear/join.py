@@ -48,6 +48,7 @@ def combine(forms: Sequence[Form]) -> list[Form] | None:
                 kernel=kernel,
                 y=ys[0],
                 x=xs[0],
+                levels=all(f.levels for f in forms),
             )
         )
     return aligned

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,32 +38,61 @@ class Candidate:
     plan: blocks.Plan | None = None
 
 
-def candidates(form: Form) -> list[Candidate]:
-    """The ways in which the form can be written, the cheapest by estimate first."""
+Known = dict[Any, "list[Candidate]"]
+"""Candidates found before, by what they depend on."""
+
+
+def candidates(form: Form, known: Known | None = None) -> list[Candidate]:
+    """The ways in which the form can be written, the cheapest by estimate first.
+
+    Args:
+        form: what to write.
+        known: results of earlier calls; filled.
+    """
+    if known is None:
+        return _candidates(form)
+    array = (form.kernel.tobytes(), form.kernel.shape, form.bias.tobytes())
+    key = (array, form.y, form.x, form.channels, form.levels)
+    if key not in known:
+        known[key] = _candidates(form)
+    return known[key]
+
+
+def _candidates(form: Form) -> list[Candidate]:
     found = []
     concat = (engine.STAGE + _elements(form)) * (len(form.sources) > 1)
+    scaling = engine.STAGE + _elements(form)
     if (own := emit.terms(form)) is not None and not _unchanged(form):
         found.append(Candidate("sum", _summed(form, own)))
     if engine.fits(form.taps, form.y.stride) and form.y.stride == form.x.stride:
-        weights = emit.representable(form.kernel)
+        weights = emit.representable(form.kernel, levels=form.levels)
         if weights is not None:
-            scaled = (engine.STAGE + _elements(form)) * (weights.exponent > 0)
+            scaled = scaling * (weights.exponent > 0)
             found.append(Candidate("dense", _pass(form) + concat + scaled))
     factors = factorize(form.kernel) if form.y.stride == form.x.stride == 1 else None
-    if factors is not None and max(form.taps) <= engine.MAX_KERNEL and _safe(factors):
+    if factors is not None and not _safe(form, factors):
+        factors = None
+    if factors is not None and max(form.taps) <= engine.MAX_KERNEL:
         found.append(Candidate("separable", _separable(form, factors) + concat))
+    ways = [(way, _exponent(form, way)) for way in blocks.ways(form, factors)]
+    usable = {id(way): exponent for way, exponent in ways if exponent is not None}
     for size in blocks.SIZES:
-        for plan in blocks.plans(form, size, factors):
-            first = emit.representable(plan.passes[0].kernel)
-            if first and all(emit.representable(p.kernel, scaled=False) for p in plan.passes[1:]):
-                scaled = (engine.STAGE + _elements(form)) * (first.exponent > 0)
-                cycles = _blocked(form, plan) + concat + scaled
-                found.append(Candidate(f"blocks of {size}", cycles, plan))
+        for plan in blocks.plans(form, size, [way for way, _ in ways if id(way) in usable]):
+            cycles = _blocked(form, plan) + concat + scaling * (usable[id(plan.passes)] > 0)
+            found.append(Candidate(f"blocks of {size}", cycles, plan))
     return _best_of_each(sorted(found, key=lambda candidate: candidate.cycles))
 
 
-def _safe(factors: Factors) -> bool:
-    first = emit.representable(factors.first)
+def _exponent(form: Form, way: tuple[blocks.Pass, ...]) -> int | None:
+    """By which power of two to divide the source; None if FP16 does not hold the weights."""
+    first = emit.representable(way[0].kernel, levels=form.levels)
+    if first is None or any(emit.representable(p.kernel, scaled=False) is None for p in way[1:]):
+        return None
+    return first.exponent
+
+
+def _safe(form: Form, factors: Factors) -> bool:
+    first = emit.representable(factors.first, levels=form.levels)
     return first is not None and emit.representable(factors.second, scaled=False) is not None
 
 
@@ -116,10 +146,10 @@ def possible(form: Form) -> bool:
     """Whether there is any way to write the form as convolutions."""
     if max(form.taps) > engine.MAX_KERNEL:
         return False
-    if emit.representable(form.kernel) is not None:
+    if emit.representable(form.kernel, levels=form.levels) is not None:
         return True
     factors = factorize(form.kernel)
-    return factors is not None and _safe(factors)
+    return factors is not None and _safe(form, factors)
 
 
 def _pass(form: Form) -> float:

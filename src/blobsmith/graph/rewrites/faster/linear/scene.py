@@ -17,6 +17,7 @@ from . import engine, join, price
 from . import form as fm
 from .form import Form
 from .steps import STEPS, step
+from .trace import holds_levels
 
 _MOST_NODES = 3000
 _CHANGING = frozenset({"Conv", "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div"})
@@ -65,7 +66,9 @@ class _Scene:
             shape = self.editor.shape(value)
             usable = shape is not None and value not in self.editor.constants
             usable = usable and self.editor.is_float(value)
-            self._plain[value] = fm.identity(value, shape or ()) if usable else None
+            levels = holds_levels(self.editor, value)
+            plain = fm.identity(value, shape or (), levels=levels) if usable else None
+            self._plain[value] = plain
         return self._plain[value]
 
     def _alone(self, node: Node, output: str) -> Form | None:
@@ -114,7 +117,7 @@ class _Scene:
         alone = self._alone(node, node.output)
         if before is None or alone is None or before.pointwise or max(before.taps) == 1:
             return True
-        return _least(form) <= _least(before) + _least(alone)
+        return self._least(form) <= self._least(before) + self._least(alone)
 
     # ------------------------------------------------------------------ groups
 
@@ -147,7 +150,11 @@ class _Scene:
         merged = join.stack([joint, row], 1)
         if merged is None or merged.rows > fm.MAX_INPUTS:
             return None
-        return merged if _least(merged) < _least(joint) + _least(row) else None
+        return merged if self._least(merged) < self._least(joint) + self._least(row) else None
+
+    def _least(self, form: Form) -> float:
+        found = price.candidates(form, prices(self.editor))
+        return found[0].cycles if found else float("inf")
 
     def _depends(self, values: Sequence[str], on: Sequence[str]) -> bool:
         """Whether any of the values is computed from any of the others."""
@@ -186,9 +193,10 @@ class _Scene:
         return [n for n in found if n in own], [n for n in found if n not in own]
 
 
-def _least(form: Form) -> float:
-    found = price.candidates(form)
-    return found[0].cycles if found else float("inf")
+def prices(editor: Editor) -> price.Known:
+    """Candidates found before for this graph, in any of its states."""
+    known: price.Known = editor.memo.setdefault("linear prices", {})
+    return known
 
 
 def groups(editor: Editor) -> tuple[Group, ...]:

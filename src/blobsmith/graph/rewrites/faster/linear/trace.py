@@ -8,6 +8,7 @@ from .form import Form
 from .steps import STEPS, step
 
 _MOST_STEPS = 400
+_LEVELS = 64.0
 
 
 def trace(editor: Editor, value: str, known: dict[str, Form | None] | None = None) -> Form | None:
@@ -44,4 +45,9 @@ def _plain(editor: Editor, value: str) -> Form | None:
     shape = editor.shape(value)
     if shape is None or value in editor.constants or not editor.is_float(value):
         return None
-    return fm.identity(value, shape)
+    return fm.identity(value, shape, levels=holds_levels(editor, value))
+
+
+def holds_levels(editor: Editor, value: str) -> bool:
+    """Whether a value is a camera's image: an input that is declared to go far beyond 1."""
+    return value in editor.inputs and editor.ranges.get(value, (0.0, 0.0))[1] >= _LEVELS

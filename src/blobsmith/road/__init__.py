@@ -1,0 +1,12 @@
+"""The part of a build that runs inside a worker process: from a source to checked blobs.
+
+request   what a build asks of a worker, and what it answers
+steps     simplify, preprocess, rewrite, check, compile, verify: one function each
+plan      the steps in order, and what is tried when a check fails
+"""
+
+from .plan import run
+from .request import OnnxFile, Preprocessing, Request, Result, Step
+from .steps import parse_source
+
+__all__ = ["OnnxFile", "Preprocessing", "Request", "Result", "Step", "parse_source", "run"]
