@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # DepthAI 2 and 3 are one package and cannot share an environment.
 V2 := .venv-v2/.ready
 
-.PHONY: demo test test-slow lint bench coverage setup clean
+.PHONY: demo test test-browser test-slow lint bench coverage setup clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -31,6 +31,10 @@ test: $(READY) $(V2)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2
+
+# Needs a Chromium on the PATH (Debian: apt-get install chromium).
+test-browser: $(READY)
+	$(BIN)/python -m pytest -m "browser and not slow"
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -1,7 +1,8 @@
 """How long the road takes: `python -m benchmarks.spine`.
 
 Every figure is the median of several runs, in milliseconds and as a ratio to starting a bare
-Python interpreter in the same run, since machines differ. Targets are the project's own; nothing here passes or
+Python interpreter in the same run, since machines differ. Targets are the project's own; nothing
+here passes or
 fails.
 """
 

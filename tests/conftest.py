@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are noisy: no test asserts how long an example takes.
+settings.register_profile("blobsmith", deadline=None)
+settings.load_profile("blobsmith")
 
 
 @pytest.fixture(scope="session")

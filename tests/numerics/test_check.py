@@ -135,6 +135,17 @@ def test_an_overflow_that_only_some_input_reaches_is_named() -> None:
     assert check(proto).verdict == "broken", "the checkerboard is that pattern"
 
 
+def test_what_is_infinite_in_fp32_too_is_said() -> None:
+    """log 0 on a black image is -inf whatever the precision; padding with it is on purpose."""
+    report = check(small([node("Log", ["x"], "l"), node("Relu", ["l"])]))
+    assert report.verdict == "at risk"
+    assert first(report).op == "Log"
+    assert "FP32 too" in first(report).advice
+    pads = np.array([0, 0, 1, 1] * 2)
+    nodes = [node("Pad", ["x", "p", "v"], "q"), node("MaxPool", ["q"], kernel_shape=[3, 3])]
+    assert check(small(nodes, {"p": pads, "v": F(-np.inf)})).verdict == "safe"
+
+
 def test_users_frames_count() -> None:
     proto = small([node("Mul", ["x", "x"], "s"), node("Mul", ["s", "s"])], dtype="fp16",
                   value_range=(-100.0, 100.0))  # fmt: skip
@@ -212,15 +223,18 @@ def test_lost_digits_are_traced_to_their_operator() -> None:
 
 def test_report_is_json_ready() -> None:
     report = check(models.image_model(models.Corners))
-    data = json.loads(json.dumps(report.to_dict(), allow_nan=False, default=_number))
+    data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert data["verdict"] == "broken"
     assert data["tensors"][0]["line"]
     assert data["errors"][0]["run"] == "fp16"
     assert report.warnings[0].startswith(data["tensors"][0]["line"])
 
 
-def _number(value: Any) -> Any:
-    return value.item()
+def test_report_is_json_ready_whatever_is_infinite() -> None:
+    nodes = [node("Log", ["x"], "l"), node("Mul", ["l", "c"])]
+    report = check(small(nodes, {"c": np.full((1, 1, 1, 2), np.inf, F).repeat(12, axis=3)}))
+    data = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert None in data["tensors"][0]["bounds"]
 
 
 def test_a_graph_that_does_not_run_is_a_model_error() -> None:

@@ -43,7 +43,7 @@ def graph(nodes: list[Any], constants: dict[str, Any] | None = None) -> onnx.Mod
 def reference(proto: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The FP32 outputs of a graph."""
     network = read(proto)
-    return Tapped(proto, dict.fromkeys(network.outputs, 1)).run(feed, network.outputs)
+    return Tapped(proto, network.outputs).run(feed, network.outputs)
 
 
 def emulated(
@@ -150,6 +150,10 @@ def test_guards_of_divisions_are_raised() -> None:
         # a sum of branches of different degree
         ([node("Mul", ["x", "x"], "a"), node("Mul", ["a", "c"], "b"), node("Add", ["b", "x"], "s"),
           node("Div", ["s", "d"])], {"c": F(2), "d": F(100)}, 1.0),
+        # one of two halves is squared and too large
+        ([node("Mul", ["x", "c"], "a"), helper.make_node("Split", ["a"], ["l", "r"], axis=2),
+          node("Mul", ["r", "r"], "s"), node("Sqrt", ["s"], "t"),
+          node("Concat", ["l", "t"], axis=2)], {"c": F(3)}, 1.0),
         # the result itself is too large
         ([node("Mul", ["x", "x"], "a"), node("Mul", ["a", "x"])], {}, 2.0**-9),
         ([node("ReduceL2", ["x"], "n", axes=[2, 3]), node("Div", ["x", "n"])], {}, 1.0),
@@ -207,7 +211,7 @@ def test_names_and_shapes_stay() -> None:
 SCALED = (
     "Mul Mul:self Mul:scalar Add Sub Conv Relu Abs Sqrt Div Max Pow Concat ReduceSum ReduceMean "
     "MaxPool AveragePool Clip Slice Pad Transpose Sigmoid ReduceL2 Stretch MatMul:pair "
-    "Mul:channel Exp Expand Resize Norm Sub:scalar Softmax"
+    "Mul:channel Exp Expand Resize Norm Sub:scalar Softmax Split TopK PRelu"
 )
 
 

@@ -22,7 +22,7 @@ def violations(network: Network, seed: int, half: bool) -> list[str]:
     found = analyse(network, SPECS, half=half)
     names = [o for node in network.steps() for o in node.outputs if o]
     proto = half_model(network) if half else network.proto
-    session = Tapped(proto, {n: network.dtypes.get(n, 0) for n in names})
+    session = Tapped(proto, names)
     bad = []
     for feed in feeds(seed):
         given_feed = {given_name(network, n): v for n, v in feed.items()} if half else feed

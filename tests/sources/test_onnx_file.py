@@ -91,6 +91,19 @@ def test_a_name_that_is_no_text_is_damage() -> None:
         load_onnx(data)
 
 
+@pytest.mark.parametrize("field", ["data_type", "dims"])
+def test_a_constant_that_is_not_what_it_says_is_damage(field: str) -> None:
+    net = model(
+        [helper.make_node("Mul", ["x", "w"], ["y"])], {"x": IMAGE}, {"y": None}, {"w": np.ones(3)}
+    )
+    if field == "dims":
+        net.graph.initializer[0].dims[0] = 7
+    else:
+        net.graph.initializer[0].data_type = 57
+    with pytest.raises(SourceError, match="the constant 'w' cannot be read"):
+        load_onnx(net.SerializeToString())
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=3), st.integers(0, 4))
 def test_damage_anywhere_is_an_error_of_ours_or_harmless(place: int, put: bytes, cut: int) -> None:

@@ -15,6 +15,7 @@ from . import (
     coverage,
     demo,
     doctor,
+    graph,
     inspect,
     run_,
     toolchain,
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="A PyTorch or Kornia function in, a checked MyriadX .blob for OAK cameras out.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -36,6 +38,7 @@ app.command("verify")(verify.verify)
 app.command("inspect")(inspect.inspect)
 app.command("run")(run_.run)
 app.command("coverage")(coverage.coverage)
+app.command("graph")(graph.graph)
 app.command("demo")(demo.demo)
 app.command("zoo")(zoo.zoo)
 app.add_typer(toolchain.app, name="toolchain")

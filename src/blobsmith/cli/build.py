@@ -12,6 +12,7 @@ from .session import DebugFlag, JsonFlag, Session, session
 
 if TYPE_CHECKING:
     from ..builder import BuildResult
+    from ..report import ReportData
 
 _SUFFIX = {"blob": ".blob", "superblob": ".superblob", "archive": ".tar.xz"}
 Source = Annotated[
@@ -65,6 +66,10 @@ def build(
     ] = True,
     opset: Annotated[int, typer.Option(help="ONNX opset of the export, at most 15.")] = 12,
     exporter: Annotated[str, typer.Option(help="auto, torchscript or dynamo.")] = "auto",
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write a page that shows the build.", metavar="FILE.html"),
+    ] = None,
     ir: Annotated[
         Path | None,
         typer.Option("--ir", help="Also write OpenVINO IR (.xml, .bin) here.", metavar="DIR"),
@@ -101,8 +106,26 @@ def build(
             progress=out.progress,
         )
         show(result, out)
+        if report is not None:
+            write_report(result, report)
+            out.data["report"] = str(report)
+            out.say(f"{report}  the report")
         if ir is not None:
             _ir(result, ir, out)
+
+
+def write_report(result: BuildResult, path: Path) -> ReportData:
+    """Writes the page that shows a build; returns what it shows.
+
+    Raises:
+        EnvironmentFault: the page cannot be written.
+    """
+    from ..packaging.atomic import write_atomic
+    from ..report import collect, render
+
+    data = collect(result)
+    write_atomic(path, render(data).encode())
+    return data
 
 
 def _ir(result: BuildResult, folder: Path, out: Session) -> None:

@@ -6,7 +6,9 @@ import typer
 
 from .session import DebugFlag, JsonFlag, session
 
-app = typer.Typer(help="Finished builds kept on this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="Finished builds kept on this machine.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("info")

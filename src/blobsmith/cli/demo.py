@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .build import write_report
 from .session import DebugFlag, JsonFlag, Session, session
 
 if TYPE_CHECKING:
     from ..builder import BuildResult
+    from ..report.page import IndexEntry
     from ..runtime.samples import Image
 
 
@@ -31,6 +33,8 @@ def demo(
     with session(as_json, debug) as out:
         from .. import zoo
         from ..errors import UsageError
+        from ..packaging.atomic import write_atomic
+        from ..report import render_index
         from ..runtime.demo import demo_photos, demo_sequence
 
         if (name is None) == (not all_):
@@ -39,13 +43,16 @@ def demo(
         output.mkdir(parents=True, exist_ok=True)
         photos, sequence = demo_photos(), demo_sequence()
         _credits(output, out)
-        rows = []
+        rows, entries = [], []
         for number, each in enumerate(names, 1):
             out.progress(f"{number}/{len(names)}  {each} ...")
-            rows.append(_one(each, output, photos, sequence, out))
+            row, entry = _one(each, output, photos, sequence, out)
+            rows.append(row)
+            entries.append(entry)
+        write_atomic(output / "index.html", render_index(entries).encode())
         columns = ("model", "nodes", "stages", "bytes", "predicted", "against FP32", "emulator")
         out.table("", columns, rows)
-        out.say(f"{len(names)} models, everything is in {output}/ ; no camera took part")
+        out.say(f"{len(names)} models, start at {output}/index.html; no camera took part")
 
 
 def _credits(folder: Path, out: Session) -> None:
@@ -66,17 +73,19 @@ def _credits(folder: Path, out: Session) -> None:
 
 def _one(
     name: str, folder: Path, photos: Sequence[Image], sequence: Sequence[Image], out: Session
-) -> tuple[object, ...]:
+) -> tuple[tuple[object, ...], IndexEntry]:
     import time
 
     from .. import zoo
     from ..builder import build
+    from ..report import index_entry
     from ..runtime.demo import run_demo_model
     from ..runtime.engines import emulator_engine
 
     result = build(name, output=folder / f"{name}.blob")
     for warning in result.warnings:
         out.warn(f"{name}: {warning}")
+    page = write_report(result, folder / f"{name}.html")
     manifest = result.manifest
     engine = emulator_engine(result.blob, manifest.inputs, manifest.outputs)
     began = time.perf_counter()
@@ -92,10 +101,11 @@ def _one(
             "steps": [step.to_dict() for step in result.steps],
         }
     )
-    return (
+    row = (
         name, _nodes(result), result.stages, manifest.size,
         _detail(result, "compile", "predicted_ms"), _error(result), f"{rate:.0f} frames/s",
     )  # fmt: skip
+    return row, index_entry(page, f"{name}.html")
 
 
 def _detail(result: BuildResult, step: str, key: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import parse
 from .files import read_file
 from .session import DebugFlag, JsonFlag, Session, session
 
@@ -39,11 +40,25 @@ def run(
     outputs_only: Annotated[
         bool, typer.Option("--outputs-only", help="Write the outputs without the inputs.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="FILE is file.py:Class: rebuild at every save, show a page."),
+    ] = False,
+    inputs: parse.Inputs = None,
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Runs a file on frames; on the emulator unless told otherwise."""
     with session(as_json, debug) as out:
+        if watch:
+            from .watch import run_live
+
+            summary = run_live(
+                str(file), source, on_ready=lambda url: out.say(f"watch it at {url}"),
+                inputs=parse.inputs(inputs), feeds=read_feeds(feed), limit=limit,
+            )  # fmt: skip
+            out.data.update(dict(summary.__dict__))
+            return
         from ..errors import UsageError
 
         if on not in _WHERE:

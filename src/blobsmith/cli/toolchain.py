@@ -9,7 +9,9 @@ import typer
 
 from .session import DebugFlag, JsonFlag, Session, session
 
-app = typer.Typer(help="The MyriadX compiler on this machine.", no_args_is_help=True)
+app = typer.Typer(
+    help="The MyriadX compiler on this machine.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def _show(out: Session, directory: Path | None = None) -> bool:

@@ -2,7 +2,7 @@
 
 Plain interval arithmetic in the reals, each node by itself: a value may be narrower than said
 here, never wider. It knows what rules ask: can a value be NaN or infinite (then IsNaN is not
-constant), is it an integer small enough for FP16 to hold exactly, is it ever negative. FP16 rounding
+constant), is it an integer small enough for FP16 to hold, is it ever negative. FP16 rounding
 and chains of linear operators taken together are the business of `numerics`, not of these bounds.
 """
 
@@ -187,8 +187,10 @@ class Bounds:
     def _node(self, node: Node) -> dict[str, Interval]:
         inputs = [self._known.get(i, ANYTHING) for i in node.inputs]
         result = _interval(self.editor, node, inputs)
-        step = 1.0 if result.integral else _step(self.editor, node, inputs)
+        step = max(_step(self.editor, node, inputs), float(result.integral))
         result = replace(result, step=step)
+        if result.whole and _exact_factor(self.editor, node) and inputs[0].integral:
+            result = replace(result, integral=True)
         dtype = self.editor.dtype(node.output)
         if dtype is not None and dtype.kind in "iu" and not result.integral:
             result = Interval(result.low, result.high, False, True)
@@ -420,6 +422,10 @@ def _step(editor: Editor, node: Node, x: list[Interval]) -> float:
                     return x[1 - index].step * abs(factor)
                 return x[0].step / abs(factor) if index == 1 else 0.0
         return 0.0
+    if op == "Sub":
+        whole = _whole_part(editor, node)
+        if whole:
+            return whole
     if op in ("Add", "Sub", "Concat", "Where", "Max", "Min", "Clip", "Pad"):
         parts = [i for i, name in zip(x, node.inputs, strict=True) if name]
         if op == "Where":
@@ -429,6 +435,21 @@ def _step(editor: Editor, node: Node, x: list[Interval]) -> float:
             return x[0].step if fill == 0 or node.attrs.get("mode") != "constant" else 0.0
         return _common([p for p in parts if (p.low, p.high) != (0.0, 0.0)])
     return 0.0
+
+
+def _whole_part(editor: Editor, node: Node) -> float:
+    """n where the node is x - (x mod n), which is a multiple of it; 0 for anything else."""
+    rest = editor.producer(node.inputs[1])
+    if rest is None or rest.op != "Sub" or rest.inputs[0] != node.inputs[0]:
+        return 0.0
+    found = _remainder(editor, rest, replace(ANYTHING, nan=False))
+    return found.high if found is not None else 0.0
+
+
+def _exact_factor(editor: Editor, node: Node) -> bool:
+    """Whether a node divides or multiplies by a power of two, which rounds nothing."""
+    factor = editor.scalar(node.inputs[1]) if node.op in ("Mul", "Div") else None
+    return factor is not None and factor > 0 and math.log2(factor) == int(math.log2(factor))
 
 
 def _common(parts: Sequence[Interval]) -> float:

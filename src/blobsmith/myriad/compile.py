@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -60,12 +62,33 @@ def compile_variants(
 
 
 @functools.cache
-def _compiler(directory: str) -> NativeCompiler:
-    """This worker's one core object; made after the libraries' hashes are checked."""
+def _made(directory: str) -> NativeCompiler:
     from .native import NativeCompiler
     from .toolchain import require
 
     return NativeCompiler(require(Path(directory)))
+
+
+_making = threading.Lock()
+
+
+def _compiler(directory: str) -> NativeCompiler:
+    """This worker's one core object; made after the libraries' hashes are checked."""
+    with _making:
+        return _made(directory)
+
+
+def warm_up(directory: str) -> None:
+    """Loads the compiler in a thread, beside whatever the worker does before it compiles.
+
+    What is wrong with the compiler is told when it is used.
+    """
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            _compiler(directory)
+
+    threading.Thread(target=load, daemon=True).start()
 
 
 def compile_job(

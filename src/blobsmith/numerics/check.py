@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..tensors import NUMPY_NAMES, TensorSpec
-from . import advice, constants, digits
+from . import constants, digits
 from . import frames as inputs
-from .fp16 import OVERFLOW
 from .frames import Feeds, Frame
-from .intervals import Analysis, Reach, analyse
-from .network import Network, Node, read
+from .intervals import analyse
+from .network import Network, read
 from .outputs import OutputError
 from .report import (
     MAY,
@@ -28,10 +26,10 @@ from .report import (
     ErrorReport,
     StageRange,
     TensorReport,
-    TensorVerdict,
     Verdict,
-)  # fmt: skip
-from .seen import Observer, Recording, Seen
+)
+from .seen import Observer
+from .verdicts import Causes
 
 if TYPE_CHECKING:
     import onnx
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 
 BlobRun = Callable[[Feeds], Mapping[str, npt.NDArray[Any]]]
 
-HEADROOM = 4.0
-"""An unproven tensor counts as safe if FP16 holds this many times what was seen of it."""
 PATIENCE = 20.0
 """Seconds after which no further synthetic inputs are run; a report lists those that were."""
 BROKEN_SHARE = 0.1
@@ -110,7 +106,7 @@ def _check(
     recording = observer.watch(blob.along(frames), progress=progress)
     lines = source_lines(model.proto)
     lost = digits.lost(network, recording)
-    causes = _Causes(network, full, half, recording)
+    causes = Causes(network, full, half, recording)
     tensors = [
         causes.report(node, name, lines.get(name, ""), lost.get(name, 0.0))
         for node in network.steps()
@@ -138,80 +134,6 @@ def source_lines(proto: onnx.ModelProto) -> dict[str, str]:
     from ..graph import lines
 
     return {name: str(line) for name, line in lines.lookup(proto).items()}
-
-
-class _Causes:
-    """Decides each tensor's verdict, following the graph from inputs to outputs."""
-
-    def __init__(
-        self, network: Network, full: Analysis, half: Analysis, recording: Recording
-    ) -> None:
-        self.network, self.full, self.half = network, full, half
-        self.recording = recording
-        self.blame: dict[str, tuple[str, TensorVerdict]] = {}
-
-    def report(self, node: Node, name: str, line: str, lost: float) -> TensorReport:
-        seen = self.recording.tensors.get(name)
-        verdict, cause = self.verdict(node, name, seen)
-        bounds = self.full[name]
-        known = seen if seen is not None and seen.high >= seen.low else None
-        return TensorReport(
-            name=name,
-            op=node.op,
-            line=line,
-            verdict=verdict,
-            bounds=(bounds.low, bounds.high),
-            attained=self.full.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED,
-            seen=None if known is None else (known.low, known.high),
-            subnormal_share=0.0 if seen is None else seen.subnormal_share,
-            error=0.0 if seen is None else seen.relative_error,
-            digits_lost=round(lost, 3),
-            cause=cause,
-            advice=self.advice(node, name, seen, verdict, cause),
-        )
-
-    def verdict(self, node: Node, name: str, seen: Seen | None) -> tuple[TensorVerdict, str]:
-        if seen is not None and (seen.half_nonfinite or seen.too_large):
-            cause = next((self.blame[n][0] or n for n in node.inputs if self._lost(n)), "")
-            self.blame[name] = (cause or name, OVERFLOWS)
-            return OVERFLOWS, cause
-        bounds = self.half[name]
-        if bounds.finite and not bounds.nan:
-            return PROVEN, ""
-        before = [self.blame[n] for n in node.inputs if n in self.blame]
-        own = self.full[name]
-        if before and own.magnitude < OVERFLOW:
-            cause, verdict = min(before, key=lambda b: (b[1] != OVERFLOWS, b[1] != MAY))
-            verdict = SEEN if verdict == OVERFLOWS else verdict
-            self.blame[name] = (cause, verdict)
-            return verdict, cause
-        verdict = self.alone(name, seen)
-        self.blame[name] = (name, verdict)
-        return verdict, ""
-
-    def _lost(self, name: str) -> bool:
-        return self.blame.get(name, ("", PROVEN))[1] == OVERFLOWS
-
-    def alone(self, name: str, seen: Seen | None) -> TensorVerdict:
-        """The verdict where the range is left here, if at all, and nothing was seen to overflow."""
-        own = self.full[name]
-        sharp = self.full.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED
-        if sharp and OVERFLOW <= own.magnitude < inf:
-            return MAY
-        if seen is None or not seen.elements:
-            return MAY
-        return MAY if seen.magnitude * HEADROOM >= OVERFLOW else SEEN
-
-    def advice(
-        self, node: Node, name: str, seen: Seen | None, verdict: TensorVerdict, cause: str
-    ) -> str:
-        if cause:
-            return f"its inputs leave the range first: see {cause!r}"
-        if verdict in (OVERFLOWS, MAY, SEEN):
-            return advice.overflow(self.network, node, name, self.full, self.half, seen)
-        if seen is not None and seen.subnormal_share > 0.05 and seen.relative_error > 0.01:
-            return advice.underflow(seen)
-        return ""
 
 
 def _verdict(

@@ -21,6 +21,7 @@ import numpy as np
 from .folding import factor
 from .fp16 import MAX, SMALLEST_NORMAL, SNAP_TO_ZERO, AnyArray, snap
 from .network import Network, Node
+from .plain import finite
 
 if TYPE_CHECKING:
     from .intervals import Analysis
@@ -108,8 +109,8 @@ class ConstantReport:
     advice: str
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return dict(self.__dict__)
+        """A JSON-ready form; numbers that are not finite become None."""
+        return finite(self.__dict__)
 
 
 def survey(network: Network, bounds: Analysis) -> tuple[ConstantReport, ...]:

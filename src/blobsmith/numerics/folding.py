@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fp16 import AnyArray, Array
+from .fp16 import AnyArray, Array, snap
 from .network import Network, Node
 
 
@@ -110,8 +110,6 @@ def _along(scale: Array, weights: AnyArray, axis: int, group: int, *, last: bool
 
 def changed_share(weights: AnyArray, scale: Array | float = 1.0) -> float:
     """What share of a kernel is lost when it is multiplied by `scale` and snapped to FP16."""
-    from .fp16 import snap
-
     wanted = np.asarray(weights, np.float64) * scale
     finite = np.isfinite(wanted)
     total = float(np.abs(wanted[finite]).sum())

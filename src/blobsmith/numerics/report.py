@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .constants import ConstantReport
+from .plain import finite
 
 Verdict = Literal["safe", "at risk", "broken"]
 TensorVerdict = Literal[
@@ -61,15 +62,7 @@ class TensorReport:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; infinite bounds become None."""
-        return {
-            **self.__dict__,
-            "bounds": [_number(b) for b in self.bounds],
-            "seen": None if self.seen is None else list(self.seen),
-        }
-
-
-def _number(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
+        return finite(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -104,8 +97,8 @@ class ErrorReport:
     where: str
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return dict(self.__dict__)
+        """A JSON-ready form; numbers that are not finite become None."""
+        return finite(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -146,10 +139,18 @@ class CheckReport:
         if worst is None:
             failed = [e for e in self.errors if not e.passes]
             if failed:
-                first = f": {_inexact(failed[0])}"
+                first = f": {_inexact(failed[0])}{self._where_digits_go()}"
             elif self.constants:
                 first = f": {self.constants[0].advice}"
         return f"{self.verdict}{first}"
+
+    def _where_digits_go(self) -> str:
+        """The operator that loses the most digits, if one stands out."""
+        worst = max(self.tensors, key=lambda t: t.digits_lost, default=None)
+        if worst is None or worst.digits_lost < 0.25:
+            return ""
+        where = f" at {worst.line}" if worst.line else ""
+        return f"; most digits are lost in {worst.op} {worst.name!r}{where}"
 
     @property
     def warnings(self) -> tuple[str, ...]:

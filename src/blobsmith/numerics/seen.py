@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, helper
 
 from ..errors import ModelError
 from .faithful import given_name, half_model
@@ -35,6 +35,7 @@ class Tapped:
     def __init__(self, model: ModelProto, names: Iterable[str]) -> None:
         import onnxruntime
 
+        names = list(names)
         tapped = ModelProto()
         tapped.CopyFrom(model)
         del tapped.graph.output[:]
@@ -214,14 +215,9 @@ class Observer:
             for n in self.names
         } if ideals else {}  # fmt: skip
         inside = set(network.inputs)
-        self.full = Tapped(
-            network.proto, {n: network.dtypes.get(n, 0) for n in self.names if n not in inside}
-        )
+        self.full = Tapped(network.proto, [n for n in self.names if n not in inside])
         extra = [n for n in self.ideals.values() if n is not None]
-        self.half = Tapped(
-            half, {**{n: network.dtypes.get(n, 0) for n in self.names if n in produced},
-                   **dict.fromkeys(extra, TensorProto.FLOAT)},
-        )  # fmt: skip
+        self.half = Tapped(half, [*(n for n in self.names if n in produced), *extra])
         self.stored = {n for n in self.names if n in produced}
 
     def watch(

@@ -29,7 +29,9 @@ def run(request: Request) -> Result:
     """
     from ..graph import preprocess, simplify
     from ..graph.outline import outline
+    from ..myriad.compile import warm_up
 
+    warm_up(request.toolchain)
     clock = Clock()
     source = parse(request, clock)
     simplified = simplify.simplify(source.proto, specs=source.inputs)
@@ -68,6 +70,6 @@ def _plans(request: Request) -> list[tuple[tuple[RuleSet, ...], bool]]:
     """Rule sets, and whether FP16 is repaired, as they are tried; later ones if a check fails."""
     sets: list[tuple[RuleSet, ...]] = [("needed", "faster"), ("needed",)]
     if not request.optimize:
-        return [((), request.fix_fp16)]
+        return [((), request.fix_fp16), (("needed",), request.fix_fp16)]
     fixes = [True] if request.fix_fp16 else [False, True]
     return [(chosen, fix) for chosen in sets for fix in fixes]

@@ -58,6 +58,7 @@ def parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
         )
     _check_text(proto, name)
     _load_external(proto, name, folder)
+    _check_tensors(proto, name)
     _strip_initializer_inputs(proto)
     _inline(proto)
     _check_domains(proto, name)
@@ -77,6 +78,23 @@ def _check_text(proto: onnx.ModelProto, name: str) -> None:
             where=name,
             remedy="export or download it again",
         )
+
+
+def _check_tensors(proto: onnx.ModelProto, name: str) -> None:
+    """Every constant must hold as many numbers as its shape says."""
+    from onnx import numpy_helper
+
+    inside = [a.t for n in all_nodes(proto.graph) for a in n.attribute if a.HasField("t")]
+    for tensor in (*proto.graph.initializer, *inside):
+        try:
+            numpy_helper.to_array(tensor)
+        except Exception as error:  # of many kinds, for a wrong type, size or encoding
+            raise SourceError(
+                f"the file is damaged: the constant {tensor.name!r} cannot be read: "
+                f"{first_line(error)}",
+                where=name,
+                remedy="export or download it again",
+            ) from error
 
 
 def _load_external(proto: onnx.ModelProto, name: str, folder: str | None) -> None:

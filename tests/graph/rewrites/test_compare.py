@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
 from blobsmith.graph.rewrites import rewrite
 

@@ -122,7 +122,7 @@ def rewrite(
     editor.whole_inputs = frozenset(whole)
     if editor.opset == 11:
         editor.set_opset(12)  # the same operators, with more dtypes
-    run = _Run(editor, cost, check, seed)
+    run = Rewriting(editor, cost, check, seed)
     chosen = [r for r in rules(sets) if (only is None or r.name in only) and r.name not in without]
     needed = [r for r in chosen if r.set == "needed"]
     run.to_fixed_point(needed)
@@ -140,7 +140,9 @@ def rewrite(
 def _read_opset(proto: ModelProto) -> ModelProto:
     """The graph in an opset that the rules know: at most 16."""
     from ..opset import lower, version
+    from .needed.spectral import without_transforms
 
+    proto = without_transforms(proto)
     return lower(proto, partial=True) if version(proto) > _NEWEST else proto
 
 
@@ -163,13 +165,13 @@ Site = tuple[Change, Record, Applied]
 
 
 @dataclass
-class _Run:
-    """State of one rewriting."""
+class Rewriting:
+    """State of one rewriting: the graph, and what was applied and rejected so far."""
 
     editor: Editor
-    cost: Cost | None
-    check: bool
-    seed: int
+    cost: Cost | None = None
+    check: bool = True
+    seed: int = 0
     applied: list[Applied] = field(default_factory=list)
     rejected: dict[tuple[str, str], Rejected] = field(default_factory=dict)
     banned: set[Key] = field(default_factory=set)
@@ -233,6 +235,8 @@ class _Run:
             failures = self._failures(rule, start, sites)
             if not failures:
                 self.applied.extend(applied for _, _, applied in sites)
+                if self._reference is not None:
+                    self._reference.adopt(record for _, record, _ in sites)
                 self._base_known = False
                 self.editor.memo.clear()
                 return True

@@ -91,10 +91,20 @@ class Reference:
             results.append(found)
         for known, found in zip(self._known, results, strict=True):
             new = {n: v for n, v in found.items() if n not in known and n not in editor.constants}
-            if self._bytes < _CACHE_BYTES:
-                self._bytes += sum(v.nbytes for v in new.values())
-                known.update(new)
+            self._bytes += sum(v.nbytes for v in new.values())
+            known.update(new)
+        if self._bytes > _CACHE_BYTES:
+            self._known = [
+                {n: v for n, v in known.items() if n in editor.inputs} for known in self._known
+            ]
+            self._bytes = 0
         return results
+
+    def adopt(self, records: Iterable[Record]) -> None:
+        """Lets what was promised to be a value stand for it, so that errors do not add up."""
+        for record in records:
+            for known in self._known:
+                known.update({new: known[old] for old, new in record.same.items() if old in known})
 
 
 def constant_values(editor: Editor, names: Iterable[str]) -> dict[str, Array]:
@@ -139,7 +149,7 @@ def broken(
     sources = {name: origin.get(name, name) for name in part.inputs}
     references = reference.values(before, [*(o for _, o, _ in pairs), *sources.values()])
     run = session(part.proto) if part.outputs else None
-    scales = [{r for n in record.added for r in n.reads()} for record, _ in records]
+    reads = [{r for n in record.added for r in n.reads()} for record, _ in records]
     failures: dict[int, str] = {}
     for was in references:
         made: dict[str, Array] = {}
@@ -147,11 +157,13 @@ def broken(
             feed = {n: as_expected(after, n, was[source]) for n, source in sources.items()}
             found = run.run(list(part.outputs.values()), feed)
             made.update(zip(part.outputs, found, strict=True))
+        sizes = {name: _largest(was[source]) for name, source in sources.items()}
+        scales_of = [max((sizes[n] for n in read & set(sizes)), default=0.0) for read in reads]
         for index, old, new in pairs:
             value = made.get(new, after.constants.get(new, was.get(new)))
             if index in failures or value is None:
                 continue
-            scale = _largest(was[s] for n, s in sources.items() if n in scales[index])
+            scale = scales_of[index]
             if reason := differs(was[old], value, records[index][1], scale):
                 failures[index] = f"{old}: {reason}"
     return failures
@@ -165,14 +177,15 @@ def as_expected(editor: Editor, name: str, array: Array) -> Array:
     return array.reshape(known.shape or array.shape).astype(known.dtype)
 
 
-def _largest(arrays: Iterable[Array]) -> float:
-    """The largest finite magnitude in float arrays; 0 without any."""
-    largest = 0.0
-    for array in arrays:
-        if array.dtype.kind == "f" and array.size:
-            finite = np.abs(array[np.isfinite(array)])
-            largest = max(largest, float(finite.max()) if finite.size else 0.0)
-    return largest
+def _largest(array: Array) -> float:
+    """The largest finite magnitude of floats; 0 without any."""
+    if array.dtype.kind != "f" or not array.size:
+        return 0.0
+    largest = float(np.abs(array).max())
+    if np.isfinite(largest):
+        return largest
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.max()) if finite.size else 0.0
 
 
 def differs(expected: Array, got: Array, exactness: Exactness, scale: float = 0.0) -> str:

@@ -110,16 +110,14 @@ def _write_node(writer: _Writer, node: Node, proto: NodeProto, renamed: dict[str
         if power and attribute.type == onnx.AttributeProto.FLOAT:
             attribute.f = float(np.float32(attribute.f * 2.0**power))
             writer.actions.append(f"{attribute.name} of {node.op} times 2^{power}")
-    behind = plan.scale_of(node)
-    if not behind:
-        writer.nodes.append(copy)
-        return
-    output = node.outputs[0]
-    raw = writer.fresh(f"{output}|unscaled")
-    copy.output[0] = raw
     writer.nodes.append(copy)
-    writer.scaled(raw, behind, output, proto)
-    writer.actions.append(f"put in: result {output!r} of {node.op} times 2^{behind}")
+    for position, output in enumerate(node.outputs):
+        behind = plan.scale_of(node, output)
+        if behind:
+            raw = writer.fresh(f"{output}|unscaled")
+            copy.output[position] = raw
+            writer.scaled(raw, behind, output, proto)
+            writer.actions.append(f"put in: result {output!r} of {node.op} times 2^{behind}")
 
 
 def _drop_unused(model: ModelProto) -> None:

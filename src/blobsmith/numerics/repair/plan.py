@@ -69,13 +69,13 @@ class Plan:
             settled = settle(Use(network, node, given))
             if settled.free and more:
                 settled = settle(Use(network, node, given, more))
-            elif settled.out is not None and more:
-                settled = _shifted(settled, more)
             self.settled[node.index] = settled
             for position, output in enumerate(node.outputs):
-                if output:
-                    floats = network.is_float(output) and (position == 0 or node.op == "Split")
-                    self.exponents[output] = settled.out if floats else None
+                scaled = network.is_float(output) and (position == 0 or node.op == "Split")
+                exponent = settled.out if scaled and output else None
+                if exponent is not None and not settled.free:
+                    exponent += self.adjust.get(output, 0)
+                self.exponents[output] = exponent
 
     def cost(self) -> float:
         """How many multiplications the plan puts in; smaller scales first among equals."""
@@ -85,7 +85,7 @@ class Plan:
             put_in += bool(self.adjust.get(name, 0))
         for node in self.network.steps():
             settled = self.settled[node.index]
-            put_in += bool(self.scale_of(node))
+            put_in += sum(bool(self.scale_of(node, output)) for output in node.outputs)
             for name, wanted in zip(node.inputs, settled.inputs, strict=True):
                 have = self.exponents.get(name)
                 if wanted is not None and have is not None and wanted != have:
@@ -109,12 +109,8 @@ class Plan:
         """A size as the tensor is stored."""
         return float(size * 2.0 ** (self.exponents.get(name) or 0))
 
-    def scale_of(self, node: Node) -> int:
-        """The power of two that is put in behind a node, because its constants cannot take it."""
-        settled = self.settled[node.index]
-        return 0 if settled.free else self.adjust.get(node.outputs[0], 0)
-
-
-def _shifted(settled: Settled, more: int) -> Settled:
-    out = None if settled.out is None else settled.out + more
-    return Settled(settled.inputs, out, settled.constants, settled.attributes, settled.free)
+    def scale_of(self, node: Node, output: str) -> int:
+        """The power of two that is put in behind an output, where constants cannot take it."""
+        if self.settled[node.index].free or self.exponents.get(output) is None:
+            return 0
+        return self.adjust.get(output, 0)

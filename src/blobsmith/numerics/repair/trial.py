@@ -39,6 +39,11 @@ class Trial:
         return (self.lost > 0, self.lost, self.failing, round(self.off, 3), self.unproven,
                 round(self.error, 3), self.nodes, self.error)  # fmt: skip
 
+    @property
+    def flawless(self) -> bool:
+        """Whether nothing is lost, everything is within the tolerance, and proven."""
+        return not (self.lost or self.failing or self.unproven)
+
     def better_than(self, other: Trial) -> bool:
         """Whether this is a repair of the other: lower FP16 error, or proven where it was not."""
         if self.key[:3] != other.key[:3]:

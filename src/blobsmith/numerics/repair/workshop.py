@@ -63,7 +63,11 @@ class Workshop:
         bounds = analyse(network, self.specs, half=False)
         recording = Observer(network, ideals=False).watch(self.frames)
         before = judge(network, self.specs, recording)
-        found = list(self.candidates(network, bounds, recording))
+        found: list[Candidate] = []
+        for candidate in self.candidates(network, bounds, recording):
+            found.append(candidate)
+            if candidate.trial.flawless and candidate.trial.nodes <= before.nodes:
+                break  # nothing is left to gain
         best = min(found, key=lambda c: c.trial.key, default=None)
         if best is None or not best.trial.better_than(before):
             reason = (
@@ -118,7 +122,7 @@ class Workshop:
 
     def outputs_of(self, network: Network) -> list[dict[str, Any]]:
         """The FP32 outputs for all frames."""
-        session = Tapped(network.proto, {n: network.dtypes.get(n, 0) for n in network.outputs})
+        session = Tapped(network.proto, network.outputs)
         return [session.run(f.feeds, network.outputs) for f in self.frames]
 
     def same(self, network: Network, factors: Mapping[str, float]) -> bool:

@@ -1,7 +1,7 @@
 """With the real compiler at 8 SHAVEs: predicted times, and right blobs on the emulator.
 
-The limits are those that the project set itself from docs/cost-model.md; the functions are Kornia's,
-exported as a user would.
+The limits are those that the project set itself from docs/cost-model.md; the functions are
+Kornia's, exported as a user would.
 """
 
 from __future__ import annotations

@@ -143,6 +143,20 @@ def _transposed(g: Graph) -> Any:
     return g.op("Transpose", scaled, perm=[0, 3, 1, 2])
 
 
+def _transposed_chain(g: Graph) -> Any:
+    last = g.op("Transpose", "x", perm=[0, 2, 3, 1])
+    centred = g.op("Sub", last, np.arange(3.0) + 1)
+    return g.op(
+        "Transpose", g.op("Mul", centred, g.op("Exp", g.op("Neg", last))), perm=[0, 3, 1, 2]
+    )
+
+
+def _linear(g: Graph) -> Any:
+    last = g.op("Transpose", "x", perm=[0, 2, 3, 1])
+    matrix = np.random.default_rng(0).uniform(0.1, 1, (3, 2))
+    return g.op("Neg", g.op("MatMul", g.op("Reshape", last, [192, 3]), matrix))
+
+
 def _tiles(g: Graph) -> Any:
     rows = [g.op("Slice", "x", [i * 4], [i * 4 + 4], [2]) for i in range(3)]
     stacked = g.op("Concat", *(g.op("Unsqueeze", r, axes=[1]) for r in rows), axis=1)
@@ -170,8 +184,13 @@ def _moments(g: Graph) -> Any:
     return g.op("Concat", *sums, axis=2)
 
 
+def _large_sum(g: Graph) -> Any:
+    return g.op("ReduceSum", g.op("Mul", "x", 10.0), axes=[2, 3])
+
+
 def _inner(g: Graph) -> Any:
-    product = g.op("Mul", g.op("Reshape", "x", [1, 576]), g.op("Reshape", "y", [1, 576]))
+    x, y = (g.op("Reshape", g.op("Div", v, 255.0), [1, 576]) for v in ("x", "y"))
+    product = g.op("Mul", x, y)
     return g.op("ReduceSum", product, axes=[1], keepdims=1)
 
 
@@ -183,7 +202,7 @@ def _gradients(g: Graph) -> Any:
 
 def _different(g: Graph) -> Any:
     parts = [g.op("Slice", g.op("Relu", "x"), [i], [i + 1], [1]) for i in range(2)]
-    return g.op("Max", g.op("Exp", parts[0]), g.op("Neg", parts[1]))
+    return g.op("Max", g.op("Sqrt", parts[0]), g.op("Neg", parts[1]))
 
 
 CASES = [
@@ -227,14 +246,22 @@ CASES = [
     Case("norm-in-parts", "L1", lambda g: g.op("ReduceL1", "x", axes=[1], keepdims=0),
          ("Abs", "ReduceSum")),
     Case("cancelled-transposes", "channels last", _transposed, ("Mul",)),
+    Case("cancelled-transposes", "a chain", _transposed_chain, ("Sub", "Neg", "Exp", "Mul")),
     Case("moved-elements", "tiles", _tiles, ("Transpose", "Neg")),
     Case("moved-elements", "there and back", _there_and_back, ("Neg",)),
     Case("moved-elements", "mirrored", _mirrored, ("Slice", "Neg"), applies=False),
     Case("weighted-sums", "moments", _moments, ("Gemm", "Slice", "Slice", "Concat")),
-    Case("inner-product", "of two images", _inner, ("MatMul",), inputs=(("y", IMAGE),)),
+    Case("inner-product", "of two images", _inner, ("Div", "Div", "MatMul"),
+         inputs=(("y", IMAGE),)),
+    Case("weighted-sums", "beyond FP16", _large_sum,
+         ("Mul", "ReduceSum"), applies=False),
+    Case("channel-sum", "mean", lambda g: g.op("ReduceMean", "x", axes=[1], keepdims=0), ("Conv",)),
+    Case("channel-sum", "over space", lambda g: g.op("ReduceMean", "x", axes=[2, 3]),
+         ("ReduceMean",), applies=False),
+    Case("channels-last-matrix", "linear", _linear, ("Conv", "Transpose", "Neg")),
     Case("same-on-channels", "squares", _gradients, ("Conv", "Mul", "Slice", "Slice", "Max")),
     Case("same-on-channels", "other operators", _different,
-         ("Relu", "Slice", "Relu", "Slice", "Exp", "Neg", "Max"), applies=False),
+         ("Relu", "Slice", "Relu", "Slice", "Sqrt", "Neg", "Max"), applies=False),
     Case("limit-never-reached", "clip of an image",
          lambda g: g.op("Neg", g.op("Clip", g.op("Div", "x", 255.0), 0.0, 1.0)), ("Div", "Neg")),
     Case("limit-never-reached", "clip that bites",
@@ -279,6 +306,24 @@ def test_comparing_levels_before_the_scale_keeps_every_level() -> None:
         np.testing.assert_array_equal(
             run(proto, levels)["output"], run(result.proto, levels)["output"]
         )
+
+
+def test_a_norm_beyond_fp16_is_taken_of_smaller_numbers() -> None:
+    """255^2 * 192 is 12 million: the quotient is the same for a sixteenth of the image."""
+    from blobsmith.graph.bounds import FP16_MAX, bounds
+
+    from .helpers import editor
+
+    g = Graph(x=(1, 192))
+    squares = g.op("ReduceSum", g.op("Mul", "x", "x"), axes=[1], keepdims=1)
+    proto = g.model(g.op("Div", "x", g.op("Max", g.op("Sqrt", squares), 1e-4)))
+    result = faster(proto, "inverse-root")
+    assert difference(proto, result.proto) < 1e-5
+    e = editor(result.proto)
+    e.ranges = {"x": (0.0, 255.0)}
+    assert all(bounds(e, n.output).low >= -FP16_MAX for n in e.nodes)
+    [total] = [n for n in e.nodes if n.op == "ReduceSum"]
+    assert bounds(e, total.output).high <= FP16_MAX
 
 
 def test_a_zero_vector_divided_by_its_clipped_norm_stays_zero() -> None:

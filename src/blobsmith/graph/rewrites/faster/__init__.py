@@ -6,6 +6,8 @@ from ..rule import Rule
 from . import (
     branches,
     broadcasts,
+    channel_sums,
+    channels_last,
     clamps,
     compares,
     decided,
@@ -20,6 +22,7 @@ from . import (
     roots,
     shared,
     siblings,
+    staying,
     weighted_sums,
 )
 
@@ -28,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     norms.RULE,
     decided.RULE,
     movement.RULE,
+    channels_last.RULE,
     layouts.RULE,
     compares.RULE,
     *masks.RULES,
@@ -35,7 +39,9 @@ RULES: tuple[Rule, ...] = (
     *broadcasts.RULES,
     *clamps.RULES,
     roots.RULE,
+    channel_sums.RULE,
     filters.RULE,
+    staying.RULE,
     siblings.RULE,
     pools.RULE,
     morphology.RULE,

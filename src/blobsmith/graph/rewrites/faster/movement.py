@@ -9,6 +9,7 @@ written: at most one Slice (where not everything is used) and one Transpose; Res
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from .elements import MOVING, VIEWS, Index, run
 _MOST_ELEMENTS = 1 << 22
 _MOST_NODES = 400
 _MOST_DIMS = 6
+_TRANSPOSING = frozenset({"Transpose", "DepthToSpace", "SpaceToDepth"})
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def find(editor: Editor, node: Node) -> Outcome:
             made = b.transpose(b.reshape(made, walk.sizes), walk.order)
         b.commit(list(nodes), {value: b.reshape(made, b.shape(value))})
 
-    return Change(apply, nodes=nodes, by_cost=moved, signature=value)
+    fewer = any(n.op in _TRANSPOSING for n in nodes) or not moved
+    return Change(apply, nodes=nodes, by_cost=not fewer, signature=value)
 
 
 def _ends(editor: Editor, node: Node) -> bool:
@@ -120,6 +123,23 @@ def _walk(
     editor: Editor, sources: dict[str, int], value: str, nodes: tuple[Node, ...]
 ) -> tuple[str, _Walk] | None:
     """The only source whose elements arrive, and how the value walks through it."""
+    known = _numbers(editor, sources, nodes)
+    if known is None or not known[value].size:
+        return None
+    index = known[value]
+    for name, first in sources.items():
+        shape = editor.shape(name) or ()
+        inside = first <= index.min() and index.max() < first + math.prod(shape)
+        if inside:
+            walk = _strides(index - first, shape)
+            return None if walk is None else (name, walk)
+    return None
+
+
+def _numbers(
+    editor: Editor, sources: dict[str, int], nodes: tuple[Node, ...]
+) -> dict[str, Index] | None:
+    """The numbers of the elements in every value of a stretch; None where it cannot be run."""
     known: dict[str, Index] = {}
     for name, first in sources.items():
         shape = editor.shape(name) or ()
@@ -129,16 +149,25 @@ def _walk(
         if made is None:
             return None
         known.update(zip(node.outputs, made, strict=True))
-    index = known[value]
-    if not index.size:
+    return known
+
+
+def plain_source(editor: Editor, value: str, perm: Sequence[int]) -> str | None:
+    """The value whose elements, in their order, are those of another one transposed; or None."""
+    maker = editor.producer(value)
+    if maker is None or maker.op not in MOVING or maker.domain:
         return None
-    for name, first in sources.items():
-        shape = editor.shape(name) or ()
-        inside = first <= index.min() and index.max() < first + math.prod(shape)
-        if inside:
-            walk = _strides(index - first, shape)
-            return None if walk is None else (name, walk)
-    return None
+    stretch = _stretch(editor, maker)
+    if stretch is None or len(stretch[0]) != 1:
+        return None
+    sources, nodes = stretch
+    known = _numbers(editor, sources, nodes)
+    if known is None or len(perm) != known[value].ndim:
+        return None
+    [source] = sources
+    there = known[value].transpose(perm).reshape(-1)
+    size = math.prod(editor.shape(source) or ())
+    return source if np.array_equal(there, np.arange(size)) else None
 
 
 def _constant(editor: Editor, node: Node, source: str, nodes: tuple[Node, ...]) -> Outcome:

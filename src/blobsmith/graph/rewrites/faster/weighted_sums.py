@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ...bounds import bounds
+from ...bounds import FP16_MAX, bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -66,8 +66,8 @@ def find(editor: Editor, node: Node) -> Outcome:
     matrix = np.stack([weights.reshape(-1) for _, weights in sums])
     known = bounds(editor, value)
     largest = float(np.abs(matrix).sum(axis=1).max()) * known.magnitude
-    if not math.isfinite(largest):
-        return Refused("the values have no known bounds, and so neither has the sum's rounding")
+    if not largest <= FP16_MAX:
+        return Refused("the sum may not fit in FP16")
 
     def apply() -> None:
         b = Builder(editor, like=node)
@@ -106,8 +106,8 @@ def find_inner(editor: Editor, node: Node) -> Outcome:
         return None
     known = [bounds(editor, v).magnitude for v in (a, b_)]
     largest = known[0] * known[1] * length
-    if not math.isfinite(largest):
-        return Refused("the values have no known bounds, and so neither has the sum's rounding")
+    if not largest <= FP16_MAX:
+        return Refused("the sum may not fit in FP16")
 
     def apply() -> None:
         b = Builder(editor, like=node)

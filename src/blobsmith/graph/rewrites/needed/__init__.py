@@ -18,19 +18,22 @@ from . import (
     integers,
     loops,
     nonfinite,
+    norms,
     outputs,
     pads,
     resize,
     scalars,
     scatter,
     sequences,
+    spectral,
     stable,
+    wholes,
 )
 
 _MODULES = (
     activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
-    histogram, integers, loops, nonfinite, outputs, pads, resize, scalars, scatter, sequences,
-    stable,
+    histogram, integers, loops, nonfinite, norms, outputs, pads, resize, scalars, scatter,
+    sequences, spectral, stable, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -20,6 +20,8 @@ from ..rule import Change, Outcome, Rule
 _SHORT = 16
 _MOST_OUTER = 8
 _FEW_ROWS = 1000
+_SHALLOW = 8
+_MANY_PRODUCTS = 256
 
 
 def _axes(editor: Editor, node: Node) -> list[int] | None:
@@ -80,6 +82,9 @@ def find_matmul(editor: Editor, node: Node) -> Outcome:
         if len(right) == 4 and right[1] > 1:
             return None
         return Change(by_constant, nodes=(node,))
+    depth, batch_size = left[-1], math.prod(out[:-2])
+    if len(left) >= 2 and len(right) >= 2 and depth <= _SHALLOW and batch_size > _MANY_PRODUCTS:
+        return Change(lambda: _summed(editor, node, depth), nodes=(node,))
     if max(len(left), len(right)) <= 4:
         return None
 
@@ -99,6 +104,22 @@ def find_matmul(editor: Editor, node: Node) -> Outcome:
         b.commit([node], {node.output: b.reshape(b.op("MatMul", *operands), out)})
 
     return Change(flattened, nodes=(node,)) if len(left) >= 2 and len(right) >= 2 else None
+
+
+def _summed(editor: Editor, node: Node, depth: int) -> None:
+    """Thousands of tiny products: one product of planes for each summand."""
+    b = Builder(editor, like=node)
+    left, right = node.inputs
+    ranks = b.rank(left), b.rank(right)
+    terms = [
+        b.op(
+            "Mul",
+            b.slice(left, ranks[0] - 1, k, k + 1),
+            b.slice(right, ranks[1] - 2, k, k + 1),
+        )
+        for k in range(depth)
+    ]
+    b.commit([node], {node.output: b.sum(terms)})
 
 
 def times(b: Builder, rows: str, matrix: Array) -> str:

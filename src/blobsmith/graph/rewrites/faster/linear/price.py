@@ -211,7 +211,7 @@ def _of_channels(editor: Editor, node: Node) -> bool:
 
 def _average(node: Node, plain: float) -> float:
     strides = node.attrs.get("strides", [1, 1])
-    return plain if min(strides) > 1 else 60 * engine.STAGE
+    return plain + engine.STAGE if min(strides) > 1 else 60 * engine.STAGE
 
 
 def _conv(editor: Editor, node: Node, shape: tuple[int, ...] | None) -> float | None:

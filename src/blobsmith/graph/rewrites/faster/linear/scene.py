@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ....editor import Editor
 from ....node import Node
 from . import engine, join, price
 from . import form as fm
 from .form import Form
+from .step import Get
 from .steps import STEPS, step
-from .trace import holds_levels
+from .trace import plain
 
 _MOST_NODES = 3000
+_MOST_APART = 16
+"""Channels up to which maps of different sources share a pass: beyond, the engine is used well."""
 _CHANGING = frozenset({"Conv", "AveragePool", "MatMul", "Add", "Sub", "Mul", "Div"})
 
 
@@ -49,7 +53,8 @@ class _Scene:
         self.editor = editor
         self.order = editor.sorted()
         self.forms: dict[str, Form] = {}
-        self._plain: dict[str, Form | None] = {}
+        self._plain: dict[str, Form | None] = editor.memo.setdefault("linear sources", {})
+        self._steps: dict[Any, Any] = editor.memo.setdefault("linear steps", {})
         self.stops: set[str] = set()
         self._linear = {o for node in self.order for o in node.outputs if o and node.op in STEPS}
         self._compose()
@@ -63,16 +68,20 @@ class _Scene:
     def plain(self, value: str) -> Form | None:
         """The form of a value taken as a source."""
         if value not in self._plain:
-            shape = self.editor.shape(value)
-            usable = shape is not None and value not in self.editor.constants
-            usable = usable and self.editor.is_float(value)
-            levels = holds_levels(self.editor, value)
-            plain = fm.identity(value, shape or (), levels=levels) if usable else None
-            self._plain[value] = plain
+            self._plain[value] = plain(self.editor, value)
         return self._plain[value]
 
+    def _step(self, node: Node, output: str, get: Get) -> Form | None:
+        """The form of an output; remembered by the forms that it is made from."""
+        inputs = tuple(None if i in self.editor.constants else get(i) for i in node.inputs if i)
+        key = (node.op, output, tuple(node.inputs), tuple(id(form) for form in inputs))
+        if key not in self._steps:
+            # the forms are kept, so that no other one gets their id
+            self._steps[key] = (step(self.editor, node, output, get), inputs)
+        return self._steps[key][0]
+
     def _alone(self, node: Node, output: str) -> Form | None:
-        form = step(self.editor, node, output, self.plain)
+        form = self._step(node, output, self.plain)
         return form if form is not None and max(form.taps) <= engine.MAX_KERNEL else None
 
     def _read_elsewhere(self) -> set[str]:
@@ -94,7 +103,7 @@ class _Scene:
             for output in node.outputs:
                 if output not in self._linear:
                     continue
-                form = step(self.editor, node, output, self._get)
+                form = self._step(node, output, self._get)
                 if form is None or not self._worth(form, node):
                     form = self._alone(node, output)
                     self.stops.update(r for r in node.inputs if r in self._linear)
@@ -141,12 +150,15 @@ class _Scene:
         ]
 
     def _merge(self, members: Sequence[str], joint: Form, value: str, form: Form) -> Form | None:
-        row = replace(form, lead=(1, form.rows), flat=False)
         apart = set(joint.sources) != set(form.sources)
+        walks = [(a.base, a.size, a.stride) for a in (joint.y, joint.x, form.y, form.x)]
+        if walks[:2] != walks[2:] or (apart and joint.inputs + form.inputs > _MOST_APART):
+            return None
         if apart and self._depends(form.sources, members):
             return None
         if apart and self._depends(joint.sources, [value]):
             return None
+        row = replace(form, lead=(1, form.rows), flat=False)
         merged = join.stack([joint, row], 1)
         if merged is None or merged.rows > fm.MAX_INPUTS:
             return None

@@ -30,18 +30,19 @@ def trace(editor: Editor, value: str, known: dict[str, Form | None] | None = Non
             pending.pop()
             continue
         if node is None or node.op not in STEPS:
-            forms[name] = _plain(editor, name)
+            forms[name] = plain(editor, name)
             continue
         missing = [r for r in node.inputs if r and r not in forms and r not in editor.constants]
         if missing:
             pending.extend(missing)
             continue
         made = step(editor, node, name, lambda read: forms.get(read))
-        forms[name] = made if made is not None else _plain(editor, name)
+        forms[name] = made if made is not None else plain(editor, name)
     return forms.get(value)
 
 
-def _plain(editor: Editor, value: str) -> Form | None:
+def plain(editor: Editor, value: str) -> Form | None:
+    """The form of a value taken as a source; None if it cannot be one."""
     shape = editor.shape(value)
     if shape is None or value in editor.constants or not editor.is_float(value):
         return None
