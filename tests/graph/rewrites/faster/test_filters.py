@@ -214,3 +214,13 @@ def test_reducing_to_one_number_behind_a_convolution_goes_over_space_first() -> 
     result = faster(proto, RULE, cost=_without_blocks)
     assert operators(result.proto) == ["Conv", "ReduceMax", "ReduceMax", "Div"]
     assert difference(proto, result.proto) < 1e-5
+
+
+def test_an_epsilon_is_not_put_into_a_bias() -> None:
+    """A bias is a constant of FP16: 1e-6 would become 0, and 5e-5 be rounded up."""
+    for epsilon in (1e-6, 5e-5):
+        g = Graph(x=(1, 3, 24, 32))
+        proto = g.model(g.op("Sqrt", g.op("Add", _gray(g), epsilon)))
+        result = faster(proto, RULE, cost=_without_blocks)
+        assert operators(result.proto) == ["Conv", "Add", "Sqrt"]
+        assert difference(proto, result.proto) < 1e-5

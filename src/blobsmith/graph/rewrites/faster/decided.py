@@ -36,7 +36,7 @@ def find(editor: Editor, node: Node) -> Outcome:
         Builder(editor, like=node).commit([node], {node.output: winner})
 
     # by cost: what remains may be nothing at all, and the compiler refuses that
-    return Change(apply, nodes=(node,), by_cost=True, signature=node.op)
+    return Change(apply, nodes=(node,), by_cost=True, without_cost=False, signature=node.op)
 
 
 def _winner(editor: Editor, node: Node) -> str | None:

@@ -65,7 +65,11 @@ def find(editor: Editor, node: Node) -> Outcome:
         b.commit(list(group.nodes), {group.values[0]: b.reshape(made, b.shape(group.values[0]))})
 
     return Change(
-        apply, nodes=(*blocks.chain, *group.nodes), by_cost=True, signature=group.values[0]
+        apply,
+        nodes=(*blocks.chain, *group.nodes),
+        by_cost=True,
+        without_cost=False,
+        signature=group.values[0],
     )
 
 

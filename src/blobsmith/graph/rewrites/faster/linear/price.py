@@ -64,6 +64,8 @@ def _candidates(form: Form) -> list[Candidate]:
     scaling = engine.STAGE + _elements(form)
     if (own := emit.terms(form)) is not None and not _unchanged(form):
         found.append(Candidate("sum", _summed(form, own)))
+    if faint(form):
+        return found
     if engine.fits(form.taps, form.y.stride) and form.y.stride == form.x.stride:
         weights = emit.representable(form.kernel, levels=form.levels)
         if weights is not None:
@@ -140,6 +142,12 @@ def _summed(form: Form, own: list[Array]) -> float:
     scaled = sum(bool(np.any(weights != 1)) for weights in own)
     shifted = bool(np.any(form.bias)) and not scaled
     return plain * (max(scaled, shifted) + len(own) - 1)
+
+
+def faint(form: Form) -> bool:
+    """Whether the form adds something that a convolution's bias, a constant of FP16, would lose."""
+    sizes = np.abs(form.bias)
+    return bool(np.any((sizes > 0) & (sizes < emit.SMALLEST)))
 
 
 def possible(form: Form) -> bool:

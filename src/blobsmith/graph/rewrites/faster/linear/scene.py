@@ -14,7 +14,7 @@ from typing import Any
 
 from ....editor import Editor
 from ....node import Node
-from . import engine, join, price
+from . import emit, engine, join, price
 from . import form as fm
 from .form import Form
 from .step import Get
@@ -53,7 +53,7 @@ class _Scene:
         self.editor = editor
         self.order = editor.sorted()
         self.forms: dict[str, Form] = {}
-        self._plain: dict[str, Form | None] = editor.memo.setdefault("linear sources", {})
+        self._plain: dict[Any, Form | None] = editor.memo.setdefault("linear sources", {})
         self._steps: dict[Any, Any] = editor.memo.setdefault("linear steps", {})
         self.stops: set[str] = set()
         self._linear = {o for node in self.order for o in node.outputs if o and node.op in STEPS}
@@ -67,18 +67,25 @@ class _Scene:
 
     def plain(self, value: str) -> Form | None:
         """The form of a value taken as a source."""
-        if value not in self._plain:
-            self._plain[value] = plain(self.editor, value)
-        return self._plain[value]
+        key = (value, self.editor.type(value))
+        if key not in self._plain:
+            self._plain[key] = plain(self.editor, value)
+        return self._plain[key]
 
     def _step(self, node: Node, output: str, get: Get) -> Form | None:
-        """The form of an output; remembered by the forms that it is made from."""
-        inputs = tuple(None if i in self.editor.constants else get(i) for i in node.inputs if i)
-        key = (node.op, output, tuple(node.inputs), tuple(id(form) for form in inputs))
+        """The form of an output; remembered by all that it is made from.
+
+        Names alone are not enough: a change that was undone may have used them for other values.
+        """
+        constants = self.editor.constants
+        inputs = [constants[i] if i in constants else get(i) for i in node.inputs if i]
+        made_from = (node.op, repr(node.attrs), output, tuple(node.inputs))
+        key = (made_from, self.editor.shape(output), tuple(id(part) for part in inputs))
         if key not in self._steps:
-            # the forms are kept, so that no other one gets their id
+            # what the form is made from is kept, so that nothing else gets its id
             self._steps[key] = (step(self.editor, node, output, get), inputs)
-        return self._steps[key][0]
+        found: Form | None = self._steps[key][0]
+        return found
 
     def _alone(self, node: Node, output: str) -> Form | None:
         form = self._step(node, output, self.plain)
@@ -116,6 +123,8 @@ class _Scene:
 
     def _worth(self, form: Form, node: Node) -> bool:
         """Whether to compute a value in one go instead of from its node's inputs."""
+        if price.faint(form) and emit.terms(form) is None:
+            return False
         if form.pointwise:
             return True
         if node.op in _CHANGING and not price.possible(form):

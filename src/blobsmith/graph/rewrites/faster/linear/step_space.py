@@ -110,6 +110,8 @@ def _resize(editor: Editor, node: Node, output: str, get: Get) -> Form | None:
         return None
     if mode != "linear" or centre not in ("half_pixel", "pytorch_half_pixel"):
         return None
+    if centre == "pytorch_half_pixel" and 1 in shape[-2:]:
+        return None  # it takes the first pixel then
     if factors == [1, 1] or form.lead[1] > fm.MAX_INPUTS or node.attrs.get("antialias", 0):
         return None
     lines = [np.zeros(f) for f in factors]
