@@ -174,6 +174,28 @@ def test_scaling_keeps_the_function(
     onnx.checker.check_model(result.proto)
 
 
+def test_a_small_addend_is_lifted_out_of_reach_of_the_compiler() -> None:
+    """The compiler drops 5e-6; times 2^8 it stays, and the root is scaled back."""
+    nodes = [node("Mul", ["x", "u"], "a"), node("Mul", ["a", "a"], "b"),
+             node("Add", ["b", "e"], "c"), node("Sqrt", ["c"])]  # fmt: skip
+    proto, spec = graph(nodes, {"u": F(1 / 255), "e": F(5e-6)}), TensorSpec("x", SHAPE)
+    result = repair(proto, [spec])
+    assert result.accepted
+    assert result.before.failing == 1
+    assert result.after.failing == 0
+    assert result.output_factors == {}
+
+
+def test_normalisation_with_a_tiny_guard_is_repaired() -> None:
+    """The length of a bright image overflows; that of a black one is only the guard."""
+    nodes = [node("ReduceL2", ["x"], "n", axes=[2, 3]), node("Clip", ["n", "e"], "g"),
+             node("Div", ["x", "g"])]  # fmt: skip
+    result = repair(graph(nodes, {"e": F(1e-12)}), [TensorSpec("x", SHAPE)])
+    assert result.accepted
+    assert result.before.lost > 0
+    assert result.after.lost == result.after.failing == 0
+
+
 def test_what_fits_is_left_alone() -> None:
     proto, spec = graph([node("Mul", ["x", "c"])], {"c": F(0.5)}), TensorSpec("x", SHAPE)
     result = repair(proto, [spec])

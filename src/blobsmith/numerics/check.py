@@ -101,7 +101,8 @@ def _check(
     network = read(model.proto)
     full = analyse(network, model.inputs, half=False)
     half = analyse(network, model.inputs, half=True)
-    observer = Observer(network, ideals=ideals)
+    factors = {spec.name: spec.decoding.factor for spec in model.outputs}
+    observer = Observer(network, ideals=ideals, factors=factors)
     blob = _BlobRuns(network, model.inputs, observer, blob_run)
     recording = observer.watch(blob.along(frames), progress=progress)
     lines = source_lines(model.proto)
@@ -212,4 +213,6 @@ class _BlobRuns:
         for name in names:
             jumps = name in self.observer.stepped
             error = self.errors.setdefault(name, OutputError(name, jumps))
-            error.add(wanted[name], np.asarray(got[name]), frame.label)
+            scale = self.observer.factors.get(name, 1.0)
+            reference = np.asarray(wanted[name], np.float64) / scale
+            error.add(reference, np.asarray(got[name], np.float64) / scale, frame.label)

@@ -155,7 +155,7 @@ def _examine(
         got = np.asarray(snap(wanted), np.float64)
         zeroed = int(np.count_nonzero((size > 0) & (got == 0)))
         lifted = int(np.count_nonzero((size >= SNAP_TO_ZERO) & (size < SMALLEST_NORMAL * 0.9995)))
-        clipped = int(np.count_nonzero(size > MAX * 1.0003))
+        clipped = int(np.count_nonzero((size > MAX * 1.0003) & np.isfinite(size)))
     if not zeroed and not lifted and not clipped:
         return None
     with np.errstate(invalid="ignore", over="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,6 +178,11 @@ def _all_finite(values: npt.NDArray[np.float32]) -> bool:
     return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
+def _undo(values: npt.NDArray[Any], scale: float) -> npt.NDArray[Any]:
+    """Values without the factor that they were given."""
+    return values if scale == 1.0 else np.asarray(values, np.float64) / scale
+
+
 def _squares(values: npt.NDArray[np.float32]) -> float:
     with np.errstate(over="ignore"):
         total = float(np.dot(values, values))
@@ -200,10 +205,22 @@ class Recording:
 
 
 class Observer:
-    """The pair of runs, FP32 and FP16, of one graph."""
+    """The pair of runs, FP32 and FP16, of one graph.
 
-    def __init__(self, network: Network, *, ideals: bool = True) -> None:
+    Args:
+        network: the graph.
+        ideals: also compute what each operator adds itself (see `Seen.own`).
+        factors: outputs that are the result times a factor; errors are those of the result.
+
+    Raises:
+        ModelError: ONNX Runtime does not take the graph.
+    """
+
+    def __init__(
+        self, network: Network, *, ideals: bool = True, factors: Mapping[str, float] | None = None
+    ) -> None:
         self.network = network
+        self.factors = dict(factors or {})
         self.stepped = stepped(network)
         half = half_model(network, ideals=ideals)
         kept = [o for node in network.steps() for o in node.outputs if o]
@@ -269,4 +286,5 @@ class Observer:
             if name in network.outputs:
                 jumps = name in self.stepped
                 error = recording.outputs.setdefault(name, OutputError(name, jumps))
-                error.add(full[name], half[name], frame.label)
+                scale = self.factors.get(name, 1.0)
+                error.add(_undo(full[name], scale), _undo(half[name], scale), frame.label)

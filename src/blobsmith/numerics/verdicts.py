@@ -26,6 +26,7 @@ class Causes:
         self.network, self.full, self.half = network, full, half
         self.recording = recording
         self.blame: dict[str, tuple[str, TensorVerdict]] = {}
+        self.meant: set[str] = set()
 
     def report(self, node: Node, name: str, line: str, lost: float) -> TensorReport:
         """One output of one operator; operators are to be asked in the order of the graph.
@@ -87,11 +88,13 @@ class Causes:
     def infinite_by_constant(self, node: Node) -> bool:
         """Whether infinity is put in on purpose: padding or masking with it."""
         given = [self.network.constants[n] for n in node.inputs if n in self.network.constants]
-        if any(c.dtype.kind == "f" and np.isinf(c).any() for c in given):
-            return True
-        seen = [self.recording.tensors.get(n) for n in node.inputs]
-        quiet = [n for n, s in zip(node.inputs, seen, strict=True) if s is not None and s.nonfinite]
-        return bool(quiet) and not any(n in self.blame for n in quiet)
+        seen = {n: self.recording.tensors.get(n) for n in node.inputs}
+        infinite = [n for n, s in seen.items() if s is not None and s.nonfinite]
+        meant = any(c.dtype.kind == "f" and np.isinf(c).any() for c in given)
+        meant = meant or (bool(infinite) and self.meant.issuperset(infinite))
+        if meant:
+            self.meant.update(node.outputs)
+        return meant
 
     def _lost(self, name: str) -> bool:
         return self.blame.get(name, ("", PROVEN))[1] == OVERFLOWS

@@ -91,15 +91,37 @@ def _spread(values: Array, axis: int, size: int) -> Array:
     return np.broadcast_to(values, shape)
 
 
+def _terms(step: Step) -> tuple[list[str], str] | None:
+    """The labels of two operands and of the result, ellipses written out; None if implicit."""
+    equation = str(step.attr("equation", "")).replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != 2 or not arrow:
+        return None
+    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in equation]
+    longest = ""
+    for index, term in enumerate(terms):
+        shape = step.shape(index)
+        if "..." not in term:
+            continue
+        if shape is None:
+            return None
+        count = len(shape) - len(term.replace("...", ""))
+        hidden = "".join(spare[len(spare) - count :]) if count else ""
+        terms[index] = term.replace("...", hidden)
+        longest = max(longest, hidden, key=len)
+    return terms, result.replace("...", longest)
+
+
 @transfer("Einsum")
 def _einsum(step: Step) -> Interval:
     """Two operands, one of them constant: positive and negative weights taken apart."""
-    equation = str(step.attr("equation", "")).replace(" ", "")
     constant = next((i for i in (0, 1) if step.constant(i) is not None), None)
-    inputs, _, result = equation.partition("->")
-    terms = inputs.split(",")
-    if constant is None or len(terms) != 2 or "..." in equation or "->" not in equation:
+    parsed = _terms(step)
+    if constant is None or parsed is None:
         return UNBOUNDED
+    terms, result = parsed
+    inputs = ",".join(terms)
     weights = np.asarray(step.constant(constant), np.float64)
     other = 1 - constant
     x, labels, shape = step[other], terms[other], step.shape(other)

@@ -59,8 +59,5 @@ def repair(
         ModelError: the graph is not valid, or does not run.
         FrameError: frames that do not fit.
     """
-    shown = list(inputs.standard(specs))
-    if frames is not None:
-        shown += list(inputs.given(frames, specs))
-    work = Workshop(proto, specs, shown)
-    return work.run()
+    own = [] if frames is None else list(inputs.given(frames, specs))
+    return Workshop(proto, specs, [*inputs.standard(specs), *own], len(own)).run()

@@ -10,6 +10,7 @@ from ..network import Network, Node
 from .plan import Plan
 
 MARK = "|x2^"
+_FLOAT = TensorProto.FLOAT
 
 
 class _Writer:
@@ -33,9 +34,12 @@ class _Writer:
         self.initializers[name] = numpy_helper.from_array(value, name)
         return name
 
-    def scaled(self, name: str, power: int, output: str, like: NodeProto | None) -> None:
-        """A multiplication by 2^power."""
-        factor = self.constant(f"{output}{MARK}{power}", np.asarray(2.0**power, np.float32))
+    def scaled(
+        self, origin: str, name: str, power: int, output: str, like: NodeProto | None
+    ) -> None:
+        """A multiplication by 2^power; `origin` is the tensor's name in the given graph."""
+        kind = helper.tensor_dtype_to_np_dtype(self.network.dtypes.get(origin, 0) or _FLOAT)
+        factor = self.constant(f"{output}{MARK}{power}", np.asarray(2.0**power, kind))
         node = helper.make_node("Mul", [name, factor], [output])
         if like is not None:
             _copy_origin(like, node)
@@ -49,7 +53,7 @@ class _Writer:
         key = (name, wanted)
         if key not in self.aliases:
             output = self.fresh(f"{name}{MARK}{wanted - have}")
-            self.scaled(source, wanted - have, output, like)
+            self.scaled(name, source, wanted - have, output, like)
             self.aliases[key] = output
             self.actions.append(f"put in: {name!r} times 2^{wanted - have}")
         return self.aliases[key]
@@ -70,7 +74,7 @@ def write(plan: Plan) -> tuple[ModelProto, tuple[str, ...]]:
         power = plan.adjust.get(name, 0)
         if power and network.is_float(name):
             output = writer.fresh(f"{name}{MARK}{power}")
-            writer.scaled(name, power, output, None)
+            writer.scaled(name, name, power, output, None)
             renamed[name] = output
             writer.actions.append(f"put in: input {name!r} times 2^{power}")
     for node in network.nodes:
@@ -116,7 +120,7 @@ def _write_node(writer: _Writer, node: Node, proto: NodeProto, renamed: dict[str
         if behind:
             raw = writer.fresh(f"{output}|unscaled")
             copy.output[position] = raw
-            writer.scaled(raw, behind, output, proto)
+            writer.scaled(output, raw, behind, output, proto)
             writer.actions.append(f"put in: result {output!r} of {node.op} times 2^{behind}")
 
 

@@ -12,13 +12,15 @@ from math import ceil, isfinite, log2
 
 import numpy as np
 
-from ..fp16 import MAX
+from ..fp16 import MAX, SMALLEST_NORMAL
 from ..network import Network, Node
 from .plan import DIVISOR_LIMIT, LIMIT, Plan, Sizes
 from .rules import Use, harmed, settle
 
 LIFT_BELOW = 2.0**-2
 LIFT_TO = 2.0**12
+GUARDED = 2.0**-20
+"""A divisor's lower bound below this is a guard against 0, not a size to plan for."""
 _MAX_DEPTH = 24
 
 
@@ -53,8 +55,9 @@ class _Search:
         return plan.stored(name, self.sizes.largest.get(name, 0.0))
 
     def lift(self, plan: Plan) -> None:
-        """Raises small tensors at their making, where that is free."""
+        """Raises small tensors at their making, and what small constants are added to."""
         for node in plan.network.steps():
+            self.lift_addition(plan, node)
             name = node.outputs[0]
             size = self.sizes.largest.get(name, 0.0)
             if plan.settled[node.index].free and 0 < size < LIFT_BELOW:
@@ -62,6 +65,24 @@ class _Search:
                 amount = min(int(log2(LIFT_TO / now)), 24) if 0 < now < LIFT_TO else 0
                 if amount and not harmed(plan.network, node, amount):
                     plan.change(name, amount)
+
+    def lift_addition(self, plan: Plan, node: Node) -> None:
+        """Raises a sum with a constant that FP16 would lose, as far as there is room."""
+        values = [plan.network.constants[n] for n in node.inputs if n in plan.network.constants]
+        if node.op not in ("Add", "Sub") or len(values) != 1 or values[0].size != 1:
+            return
+        constant = abs(float(np.asarray(values[0]).reshape(-1)[0]))
+        name = node.outputs[0]
+        if not 0 < constant < SMALLEST_NORMAL or plan.exponents.get(name) is None:
+            return
+        room = int(log2(LIMIT / max(self.size(plan, name), LIMIT * 2.0**-40)))
+        wanted = ceil(log2(2 * SMALLEST_NORMAL / constant)) - (plan.exponents.get(name) or 0)
+        change = min(wanted, room)
+        if change > 0:
+            better = self.made_smaller(plan, node, name, change, 0)
+            if better is not None:
+                plan.adjust = better.adjust
+                plan.walk()
 
     def improve(self, plan: Plan) -> bool:
         """Mends the first tensor that is out of range; False if there is none (left)."""
@@ -109,7 +130,8 @@ class _Search:
         if _divides(plan.network, name):
             limit = DIVISOR_LIMIT
             smallest = plan.stored(name, self.sizes.smallest.get(name, 0.0))
-            if 0 < smallest < 1 / LIMIT and stored < limit / 4:
+            reachable = self.sizes.smallest.get(name, 0.0) >= GUARDED
+            if reachable and smallest < 1 / LIMIT and stored < limit / 4:
                 return min(ceil(log2(1 / LIMIT / smallest)) + 1, int(log2(limit / stored)))
         stored = max(stored, self.inside(plan, node))
         return -ceil(log2(stored / limit)) if stored > limit else 0

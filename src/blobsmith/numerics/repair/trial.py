@@ -46,11 +46,15 @@ class Trial:
 
     def better_than(self, other: Trial) -> bool:
         """Whether this is a repair of the other: lower FP16 error, or proven where it was not."""
-        if self.key[:3] != other.key[:3]:
-            return self.key < other.key
+        if (self.lost > 0, self.lost) != (other.lost > 0, other.lost):
+            return self.lost < 0.5 * other.lost and self.error <= 1.05 * other.error + 1e-3
+        if self.failing != other.failing:
+            return self.failing < other.failing
+        if self.off > 1.1 * other.off + 1e-4 or self.unproven > other.unproven:
+            return False
         if self.unproven < other.unproven:
-            return self.error <= max(2 * other.error, 1e-3)
-        return self.error < 0.8 * other.error and self.unproven <= other.unproven
+            return self.error <= 1.05 * other.error
+        return self.error < 0.8 * other.error
 
 
 def judge(network: Network, specs: Sequence[TensorSpec], recording: Recording) -> Trial:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import isfinite
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
+from ...errors import ModelError
 from ...tensors import TensorSpec
 from ..frames import Frame
-from ..intervals import Analysis, analyse
+from ..intervals import Analysis, Reach, analyse
 from ..network import Network, read
 from ..outputs import OutputError, stepped
 from ..seen import Observer, Recording, Tapped
@@ -24,8 +26,12 @@ from .rewriting import put_barriers, raise_guards, split_roots
 from .search import make
 from .trial import Trial, judge
 
+LOOSE = 256.0
+"""Bounds further than this from what was seen, with its margin, are not planned for."""
 MARGIN = 4.0
 """How many times what was seen a plan leaves room for, where bounds are not used."""
+PATIENCE = 60.0
+"""Seconds after which no further candidates are made."""
 SAME_SHARE = 1e-4
 """The repaired FP32 function may differ by this share of an output's range."""
 
@@ -47,27 +53,33 @@ class Workshop:
     Attributes:
         proto: the graph.
         specs: its inputs.
-        frames: what every candidate is run on.
+        frames: what every candidate is run on; the user's at the end.
+        own: how many of them are the user's.
         reference: the graph's own FP32 outputs, frame by frame.
     """
 
     proto: ModelProto
     specs: Sequence[TensorSpec]
     frames: list[Frame]
+    own: int = 0
     reference: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self) -> RepairResult:
         """The best candidate, or the graph as it is."""
         network = read(self.proto)
-        self.reference = self.outputs_of(network)
         bounds = analyse(network, self.specs, half=False)
-        recording = Observer(network, ideals=False).watch(self.frames)
+        recording = Observer(network, ideals=False).watch(self.timed())
+        self.reference = self.outputs_of(network)
         before = judge(network, self.specs, recording)
+        began = time.perf_counter()
         found: list[Candidate] = []
-        for candidate in self.candidates(network, bounds, recording):
+        candidates = () if before.flawless else self.candidates(network, bounds, recording)
+        for candidate in candidates:
             found.append(candidate)
             if candidate.trial.flawless and candidate.trial.nodes <= before.nodes:
                 break  # nothing is left to gain
+            if time.perf_counter() - began > PATIENCE:
+                break
         best = min(found, key=lambda c: c.trial.key, default=None)
         if best is None or not best.trial.better_than(before):
             reason = (
@@ -79,6 +91,17 @@ class Workshop:
             best.proto, True, best.actions, best.factors, before, best.trial,
             _reason(before, best),
         )  # fmt: skip
+
+    def timed(self) -> Iterator[Frame]:
+        """The frames, as many as can be run in reasonable time; further ones are left out."""
+        began, given = time.perf_counter(), self.frames
+        self.frames = []
+        for number, frame in enumerate(given):
+            synthetic = number < len(given) - self.own
+            if synthetic and number >= 2 and time.perf_counter() - began > PATIENCE / 6:
+                continue
+            self.frames.append(frame)
+            yield frame
 
     def candidates(
         self, network: Network, bounds: Analysis, recording: Recording
@@ -114,10 +137,14 @@ class Workshop:
             told = (*done, *actions, *extra)
             if not told:
                 continue
-            changed = read(variant)
-            if not self.same(changed, factors):
+            try:
+                changed = read(variant)
+                if not self.same(changed, factors):
+                    continue
+                observer = Observer(changed, ideals=False, factors=factors)
+                recording = observer.watch(self.frames)
+            except ModelError:  # ONNX Runtime does not take it
                 continue
-            recording = Observer(changed, ideals=False).watch(self.frames)
             yield Candidate(variant, factors, told, judge(changed, self.specs, recording))
 
     def outputs_of(self, network: Network) -> list[dict[str, Any]]:
@@ -166,12 +193,13 @@ def _seen(network: Network, recording: Recording) -> Sizes:
 
 
 def _proven(network: Network, bounds: Analysis, recording: Recording) -> Sizes:
-    """Sizes by the bounds that hold for every input, what was seen where there are none."""
+    """Sizes by the bounds that hold for every input; by what was seen where they are far off."""
     seen = _seen(network, recording)
     largest, smallest = {}, {}
     for name, guess in seen.largest.items():
         known = bounds[name].magnitude
-        largest[name] = known if isfinite(known) else guess
+        sharp = bounds.reach.get(name, Reach.LOOSE) >= Reach.ATTAINED or known <= LOOSE * guess
+        largest[name] = known if isfinite(known) and sharp else guess
         low, high = bounds[name].low, bounds[name].high
         apart = min(abs(low), abs(high)) if low > 0 or high < 0 else 0.0
         smallest[name] = apart or seen.smallest.get(name, 0.0)
