@@ -11,15 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .apply import Applied, Rejected, RewriteResult, rewrite
+    from .apply import rewrite
     from .registry import rules
+    from .report import Applied, Rejected, RewriteResult
 
 __all__ = ["Applied", "Rejected", "RewriteResult", "rewrite", "rules"]
 
 _HOMES = {
-    "Applied": "apply",
-    "Rejected": "apply",
-    "RewriteResult": "apply",
+    "Applied": "report",
+    "Rejected": "report",
+    "RewriteResult": "report",
     "rewrite": "apply",
     "rules": "registry",
 }

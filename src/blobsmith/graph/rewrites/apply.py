@@ -8,8 +8,7 @@ result = rewrite(proto, cost=predicted_milliseconds)   # variants chosen by cost
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from onnx import ModelProto
 
@@ -18,6 +17,7 @@ from ..editor import Editor, Record
 from ..node import Node
 from . import check as checking
 from .registry import rules
+from .report import Applied, Rejected, RewriteResult
 from .rule import Change, Exactness, Refused, Rule, RuleSet, Variant
 from .unsupported import require_supported
 
@@ -25,65 +25,6 @@ Cost = Callable[[ModelProto], "float | None"]
 _MAX_PASSES = 30
 _GAIN = 1e-3
 _NEWEST = 16  # differs from 15 by GridSample and the reductions of scatters only
-
-
-@dataclass(frozen=True)
-class Applied:
-    """One application that stayed.
-
-    Attributes:
-        rule: name of the rule.
-        nodes: labels of the nodes that it replaced.
-        where: the exporter's record of the user's line for the last of them, or its label.
-        why: the rule's sentence.
-        exactness: what was promised, and kept.
-        variant: which of several replacements; "" if there is only one.
-        checked: whether ONNX Runtime could run it before and after.
-    """
-
-    rule: str
-    nodes: tuple[str, ...]
-    where: str
-    why: str
-    exactness: str
-    variant: str = ""
-    checked: bool = True
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A pattern that a rule found and did not change, and why not."""
-
-    rule: str
-    nodes: tuple[str, ...]
-    where: str
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class RewriteResult:
-    """The rewritten graph, and the record of what was done.
-
-    Attributes:
-        proto: the graph; inputs and outputs keep names, order, shapes and dtypes, except that
-            rank-0 outputs have become [1].
-        applied: in the order of application.
-        rejected: refused by a condition, broken promises that were reverted, no gain in cost.
-        seconds_checking: time spent in ONNX Runtime.
-    """
-
-    proto: ModelProto
-    applied: tuple[Applied, ...]
-    rejected: tuple[Rejected, ...]
-    seconds_checking: float = 0.0
 
 
 def rewrite(
@@ -126,6 +67,7 @@ def rewrite(
     chosen = [r for r in rules(sets) if (only is None or r.name in only) and r.name not in without]
     needed = [r for r in chosen if r.set == "needed"]
     run.to_fixed_point(needed)
+    _lower(editor)
     if run.to_fixed_point([r for r in chosen if r.set == "faster"]):
         run.to_fixed_point(needed)
     run.editor.drop_dead()
@@ -177,6 +119,7 @@ class Rewriting:
     banned: set[Key] = field(default_factory=set)
     seconds: float = 0.0
     _reference: checking.Reference | None = None
+    _swept: list[Key] = field(default_factory=list)
     _base: float | None = None
     _base_known: bool = False
 
@@ -200,11 +143,33 @@ class Rewriting:
         first = self._first(rule, nodes)
         if first is None:
             return False
-        if self.cost is not None and (first.by_cost or first.variants):
-            return self._by_cost(rule)
+        if self.cost is not None and rule.set == "faster":
+            return self._judged(rule, first)
         if first.by_cost and not first.without_cost:
             return False
         return self._sweep(rule, lambda change: Variant("", change.apply))
+
+    def _judged(self, rule: Rule, first: Change) -> bool:
+        """A sweep of a rule that is there to gain time; it must not cost the compilation."""
+        price = self._cost_now()
+        if price is not None and (first.by_cost or first.variants):
+            return self._by_cost(rule)
+        if first.by_cost and not first.without_cost:
+            return False
+        start, log = self.editor.clone(), list(self.applied)
+        if not self._sweep(rule, lambda change: Variant("", change.apply)):
+            return False
+        if price is None or self._cost_now() is not None:
+            return True
+        done = self.applied[len(log) :]
+        self.editor.become(start)
+        self.applied, self._base, self._base_known = log, price, True
+        for applied, key in zip(done, self._swept, strict=True):
+            self.banned.add(key)
+            self.rejected[rule.name, applied.nodes[-1]] = Rejected(
+                rule.name, applied.nodes, applied.where, "the compiler refuses the result"
+            )
+        return False
 
     # ------------------------------------------------------------------ sweeps
 
@@ -235,6 +200,7 @@ class Rewriting:
             failures = self._failures(rule, start, sites)
             if not failures:
                 self.applied.extend(applied for _, _, applied in sites)
+                self._swept = [_key(rule, change) for change, _, _ in sites]
                 if self._reference is not None:
                     self._reference.adopt(record for _, record, _ in sites)
                 self._base_known = False

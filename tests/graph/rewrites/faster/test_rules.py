@@ -188,6 +188,21 @@ def _large_sum(g: Graph) -> Any:
     return g.op("ReduceSum", g.op("Mul", "x", 10.0), axes=[2, 3])
 
 
+def _cosine(g: Graph) -> Any:
+    sums = [
+        g.op("ReduceSum", g.op("Mul", a, b), axes=[3], keepdims=1)
+        for a, b in (("x", "y"), ("x", "x"), ("y", "y"))
+    ]
+    norms = g.op("Max", g.op("Sqrt", g.op("Mul", sums[1], sums[2])), 1e-8)
+    return g.op("Div", sums[0], norms)
+
+
+def _square(g: Graph) -> Any:
+    difference = g.op("Sub", g.op("Div", "x", 255.0), g.op("Div", "y", 255.0))
+    squared = g.op("Mul", g.op("Mul", difference, difference), 0.5)
+    return g.op("Sqrt", g.op("Reshape", squared, [1, 3, 192]))
+
+
 def _inner(g: Graph) -> Any:
     x, y = (g.op("Reshape", g.op("Div", v, 255.0), [1, 576]) for v in ("x", "y"))
     product = g.op("Mul", x, y)
@@ -255,6 +270,11 @@ CASES = [
          inputs=(("y", IMAGE),)),
     Case("weighted-sums", "beyond FP16", _large_sum,
          ("Mul", "ReduceSum"), applies=False),
+    Case("cosine", "of images", _cosine,
+         ("Mul", "Mul", "Mul", "ReduceSum", "Mul", "ReduceSum", "Clip", "Pow", "Mul",
+          "Mul", "ReduceSum", "Clip", "Pow", "Mul"), inputs=(("y", IMAGE),)),
+    Case("scaled-square", "of a difference", _square, ("Mul", "Mul", "Add", "Mul", "Sqrt"),
+         inputs=(("y", IMAGE),)),
     Case("channel-sum", "mean", lambda g: g.op("ReduceMean", "x", axes=[1], keepdims=0), ("Conv",)),
     Case("channel-sum", "over space", lambda g: g.op("ReduceMean", "x", axes=[2, 3]),
          ("ReduceMean",), applies=False),

@@ -10,6 +10,7 @@ from . import (
     channels_last,
     clamps,
     compares,
+    cosines,
     decided,
     extremes,
     filters,
@@ -22,6 +23,7 @@ from . import (
     roots,
     shared,
     siblings,
+    squares,
     staying,
     weighted_sums,
 )
@@ -38,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     *branches.RULES,
     *broadcasts.RULES,
     *clamps.RULES,
+    cosines.RULE,
     roots.RULE,
     channel_sums.RULE,
     filters.RULE,
@@ -45,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     siblings.RULE,
     pools.RULE,
     morphology.RULE,
+    squares.RULE,
     extremes.RULE,
     *weighted_sums.RULES,
 )

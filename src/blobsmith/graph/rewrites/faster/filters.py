@@ -8,6 +8,7 @@ filters of images: with three channels, the engine is used at about 1 %.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 from ....errors import ModelError
@@ -18,22 +19,25 @@ from ..rule import Change, Outcome, Rule, Variant
 from . import reductions
 from .linear import blocks, emit, engine, price
 from .linear.factors import factorize
-from .linear.scene import Group, groups, prices
-from .linear.steps import STEPS
+from .linear.scene import Group, group_of, prices
+from .linear.steps import STEPS, VIEWS
 
 _GAIN = 0.6 * engine.STAGE
+_SHARE = 0.0025
+"""Part of the whole graph's estimate that a gain must be worth: each trial is a compilation."""
 _MOST_VARIANTS = 3
-_WIDER = 1.6
+_WIDER = 1.3
 
 
 def find(editor: Editor, node: Node) -> Outcome:
     """The node that makes the last value of a group."""
-    group = next((g for g in groups(editor) if g.values[-1] in node.outputs), None)
-    if group is None:
+    group = group_of(editor, node)
+    if group is None or _written(editor, group):
         return None
     present = price.nodes(editor, list(group.nodes))
     present += price.nodes(editor, list(group.shared)) / 2
-    found = [c for c in price.candidates(group.form, prices(editor)) if c.cycles < present - _GAIN]
+    most = present - max(_GAIN, _SHARE * _whole(editor))
+    found = [c for c in price.candidates(group.form, prices(editor)) if c.cycles < most]
     if not found:
         return None
     near = [c for c in found if c.cycles <= _WIDER * found[0].cycles][:_MOST_VARIANTS]
@@ -47,8 +51,31 @@ def find(editor: Editor, node: Node) -> Outcome:
         nodes=group.nodes,
         variants=variants,
         by_cost=True,
-        signature=group.values[-1],
+        signature=_signature(group),
     )
+
+
+def _written(editor: Editor, group: Group) -> bool:
+    """Whether all that computes the group was written by this rule: it is as it should be."""
+    known: set[str] = editor.memo.get("linear maps written", set())
+    return all(node.name in known for node in group.nodes if node.op not in VIEWS)
+
+
+def _whole(editor: Editor) -> float:
+    """Estimate of the whole graph, remembered for its number of nodes: it need not be exact."""
+    key = f"graph estimate of {len(editor.nodes)}"
+    if key not in editor.memo:
+        editor.memo[key] = price.nodes(editor, list(editor.nodes))
+    known: float = editor.memo[key]
+    return known
+
+
+def _signature(group: Group) -> str:
+    """The same for groups that look and compute alike: they are decided together."""
+    form = group.form
+    content = zlib.crc32(form.kernel.tobytes() + form.bias.tobytes())
+    ops = " ".join(node.op for node in group.nodes)
+    return f"{ops}: {form.kernel.shape} {content:08x} {form.y} {form.x} {group.rows}"
 
 
 def _write(editor: Editor, group: Group, candidate: price.Candidate) -> None:
@@ -61,6 +88,7 @@ def _write(editor: Editor, group: Group, candidate: price.Candidate) -> None:
             part = b.slice(whole, 1, first, first + rows)
         first += rows
         results[value] = b.reshape(part, b.shape(value))
+    editor.memo.setdefault("linear maps written", set()).update(n.name for n in b.nodes)
     readers = {reader for value in group.values for reader in editor.consumers(value)}
     b.commit(list(group.nodes), results)
     for reader in readers:

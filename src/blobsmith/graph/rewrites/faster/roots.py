@@ -23,7 +23,7 @@ _LARGEST_SCALING = 12
 
 
 @dataclass(frozen=True)
-class _Root:
+class Root:
     """A divisor: scale * max(sqrt(square), limit / scale).
 
     Attributes:
@@ -39,7 +39,8 @@ class _Root:
     nodes: tuple[Node, ...]
 
 
-def _root(editor: Editor, value: str) -> _Root | None:
+def root_of(editor: Editor, value: str) -> Root | None:
+    """A divisor read as a root, perhaps scaled and kept from getting small; None if it is none."""
     node = editor.producer(value)
     limit, nodes = 0.0, []
     if node is not None and node.op in ("Clip", "Max"):
@@ -54,7 +55,7 @@ def _root(editor: Editor, value: str) -> _Root | None:
         return None
     if editor.uses(value) != 1:
         return None
-    return _Root(root.inputs[0], line.scale, limit, (root, *nodes))
+    return Root(root.inputs[0], line.scale, limit, (root, *nodes))
 
 
 def _lower_limit(editor: Editor, node: Node) -> tuple[str, float] | None:
@@ -84,7 +85,7 @@ def _squared(editor: Editor, value: str) -> tuple[Node, Node] | None:
 
 def find(editor: Editor, node: Node) -> Outcome:
     """A Div by, or Reciprocal of, a root, perhaps scaled and kept from getting small."""
-    root = _root(editor, node.inputs[-1])
+    root = root_of(editor, node.inputs[-1])
     if root is None:
         return None
     squares = _squared(editor, root.square)

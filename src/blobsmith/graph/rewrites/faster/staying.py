@@ -18,8 +18,7 @@ from ...node import Node
 from ..rule import Change, Outcome, Rule
 from .linear import engine
 from .linear.form import Array, Form
-from .linear.scene import groups
-from .linear.steps import STEPS
+from .linear.trace import trace
 from .patterns import affine_step
 
 _UNARY = frozenset({
@@ -39,10 +38,11 @@ class _Blocks:
 
 def find(editor: Editor, node: Node) -> Outcome:
     """A convolution in blocks of an image that was in blocks of the same size before."""
-    group = next((g for g in groups(editor) if g.values[-1] in node.outputs), None)
-    if group is None or len(group.values) != 1 or len(group.form.sources) != 1:
+    if min(node.attrs.get("strides", (1, 1))) < 2:
         return None
-    form = group.form
+    form = trace(editor, node.output)
+    if form is None or len(form.sources) != 1 or form.lead != (1, form.rows):
+        return None
     blocks = _blocks(editor, form.sources[0])
     if blocks is None or not _meets(form, blocks.size):
         return None
@@ -62,14 +62,15 @@ def find(editor: Editor, node: Node) -> Outcome:
             "Conv", value, kernel.astype(np.float32), bias, kernel_shape=list(kernel.shape[2:]),
             strides=[1, 1], pads=[*pads, *pads],
         )  # fmt: skip
-        b.commit(list(group.nodes), {group.values[0]: b.reshape(made, b.shape(group.values[0]))})
+        b.commit([node], {node.output: made})
+        editor.drop_dead()
 
     return Change(
         apply,
-        nodes=(*blocks.chain, *group.nodes),
+        nodes=(*blocks.chain, node),
         by_cost=True,
         without_cost=False,
-        signature=group.values[0],
+        signature=node.output,
     )
 
 
@@ -154,7 +155,7 @@ RULE = Rule(
     set="faster",
     exactness="reorder",
     why="between two filters in blocks the pixels need not be put in their places",
-    roots=tuple(STEPS),
+    roots=("Conv",),
     find=find,
     order=32,
 )

@@ -132,6 +132,6 @@ RULES = (
     Rule(
         "inner-product", "faster", Approx(_ROUNDING),
         "an inner product of vectors is one stage as a product of matrices",
-        ("ReduceSum",), find_inner, order=41,
+        ("ReduceSum",), find_inner, order=39,
     ),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from . import (
     histogram,
     integers,
     loops,
+    mixtures,
     nonfinite,
     norms,
     outputs,
@@ -27,13 +28,14 @@ from . import (
     sequences,
     spectral,
     stable,
+    weights,
     wholes,
 )
 
 _MODULES = (
     activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
-    histogram, integers, loops, nonfinite, norms, outputs, pads, resize, scalars, scatter,
-    sequences, spectral, stable, wholes,
+    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, resize, scalars, scatter,
+    sequences, spectral, stable, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -80,6 +80,23 @@ def find_constant(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=tuple(chosen))
 
 
+def find_shape(editor: Editor, node: Node) -> Outcome:
+    """Shape or Size of a value with a static shape."""
+    shape = editor.shape(node.inputs[0])
+    if shape is None or node.output in editor.outputs:
+        return None
+    if node.op == "Size":
+        array = np.array(math.prod(shape), np.int64)
+    else:
+        array = np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end")], np.int64)
+    return Change(
+        lambda: Builder(editor, like=node).commit(
+            [node], {node.output: editor.add_constant(array, "shape")}
+        ),
+        nodes=(node,),
+    )
+
+
 def find_nothing(editor: Editor, node: Node) -> Outcome:
     """An operator whose result is its first input."""
     source = node.inputs[0]
@@ -184,6 +201,10 @@ RULES = (
     Rule(
         "fold-constants", "needed", "exact", "what depends on no input is computed now",
         (), find_constant, order=10,
+    ),
+    Rule(
+        "shape-known", "needed", "exact", "a static shape is a constant",
+        ("Shape", "Size"), find_shape, order=9,
     ),
     Rule(
         "drop-nothing", "needed", "exact", "an operator that changes nothing is left out",

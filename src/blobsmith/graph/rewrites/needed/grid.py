@@ -67,14 +67,14 @@ def _sampled(b: Builder, image: str, grid: Array, sampler: Sampler) -> str:
     x = _snapped(pixels(grid[..., 0], width, sampler.align_corners))
     y = _snapped(pixels(grid[..., 1], height, sampler.align_corners))
     for swap in (False, True):
-        rows, columns = (x.T, y.T) if swap else (y, x)
+        # turned by a quarter, a row of the result runs down a column of the picture
+        rows, columns = (x, y) if swap else (y, x)
         if np.ptp(rows, axis=1).max() > _APART or np.ptp(columns, axis=0).max() > _APART:
             continue
         source = b.transpose(image, [0, 1, 3, 2]) if swap else image
         first, second = b.shape(source)[2:]
         source = along(b, source, 2, as_matrix(taps(rows[:, 0], first, sampler), first))
-        source = along(b, source, 3, as_matrix(taps(columns[0], second, sampler), second))
-        return b.transpose(source, [0, 1, 3, 2]) if swap else source
+        return along(b, source, 3, as_matrix(taps(columns[0], second, sampler), second))
     return _gathered(b, image, taps(y, height, sampler), taps(x, width, sampler))
 
 

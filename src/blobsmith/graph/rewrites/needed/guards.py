@@ -12,16 +12,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from ...bounds import Interval, bounds
+from ...bounds import FP16_MAX, Interval, bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Refused, Rule
+from .scaling import lifted, times
 
 SMALLEST = 2.0**-14
 _ROOM = 2.0**15
+_SMALL_SQUARES = 4.0
+_MOST = 14  # powers of two: what FP16 holds of the factor and of its inverse
 
 
 @dataclass(frozen=True)
@@ -53,20 +54,20 @@ def _floor(editor: Editor, value: str) -> _Floor | None:
     return None
 
 
-def _factor(known: Interval, epsilon: float, even: bool = False) -> float:
+def scale_for(known: Interval, epsilon: float, even: bool = False) -> float:
     """The power of two (of four, if even) that lifts epsilon, as far as the value leaves room."""
     wanted = math.ceil(math.log2(SMALLEST / epsilon))
     largest = known.magnitude
     room = math.floor(math.log2(_ROOM / largest)) if 0 < largest < math.inf else wanted
     if math.isinf(largest):
         room = 0
-    power = max(min(wanted, room), 0)
+    power = max(min(wanted, room, 2 * _MOST if even else _MOST), 0)
     return 2.0 ** (power - power % 2 if even else power)
 
 
 def _lifted(b: Builder, floor: _Floor, factor: float) -> str:
     """(value + epsilon) * factor, with an epsilon that FP16 holds."""
-    value = b.op("Mul", floor.value, factor) if factor != 1 else floor.value
+    value = lifted(b, floor.value, factor)
     epsilon = max(floor.epsilon * factor, SMALLEST)
     return b.op("Add" if floor.added else "Max", value, epsilon)
 
@@ -85,7 +86,9 @@ def find(editor: Editor, node: Node) -> Outcome:
     known = bounds(editor, floor.value)
     if known.low < 0:
         return Refused("the value under its epsilon may be negative")
-    factor = _factor(known, floor.epsilon, even=node.op == "Sqrt")
+    factor = scale_for(known, floor.epsilon, even=node.op == "Sqrt")
+    if node.op in ("Sqrt", "Pow") and (exponent or 0.5) > 0 and floor.epsilon * factor < SMALLEST:
+        return None  # without it the root is 0 where it was almost 0
     found = floor
 
     def apply() -> None:
@@ -97,10 +100,49 @@ def find(editor: Editor, node: Node) -> Outcome:
         else:
             power = {"Sqrt": 0.5, "Reciprocal": -1.0}.get(node.op, exponent or 1.0)
             result = b.op(node.op, lifted, *node.inputs[1:])
-            undone = b.op("Mul", result, factor**-power) if factor != 1 else result
+            undone = times(b, result, factor**-power)
         b.commit([node], {node.output: undone})
 
     return Change(apply, nodes=(floor.node, node))
+
+
+def find_root(editor: Editor, node: Node) -> Outcome:
+    """The root of a sum of products that may leave FP16's range, at either end."""
+    source = node.inputs[0]
+    maker = editor.producer(source)
+    while maker is not None and maker.op in ("Abs", "Relu", "Max"):
+        maker = editor.producer(maker.inputs[0])
+    if maker is None or maker.op not in ("Add", "Sub"):
+        return None
+    if not _products(editor, maker):
+        return None
+    known = bounds(editor, source)
+    reach = max(known.magnitude, *(bounds(editor, i).magnitude for i in maker.inputs))
+    if not 0 < reach < math.inf or _SMALL_SQUARES < reach <= FP16_MAX:
+        return None
+    power = math.floor(math.log2(_ROOM / reach))
+    power = min(power - power % 2, 16)
+    factor = 2.0**power
+    if factor == 1:
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        result = b.op("Sqrt", lifted(b, source, factor))
+        b.commit([node], {node.output: times(b, result, factor**-0.5)})
+
+    return Change(apply, nodes=(node,))
+
+
+def _products(editor: Editor, total: Node) -> bool:
+    """Whether a sum is one of products and constants, with a product at least."""
+    terms = [i for i in total.inputs if editor.constant(i) is None]
+    makers = [editor.producer(i) for i in terms]
+    return bool(makers) and all(
+        m is not None
+        and (m.op in ("Pow", "Mul") or (m.op in ("Add", "Sub") and _products(editor, m)))
+        for m in makers
+    )
 
 
 def find_quotient(editor: Editor, node: Node) -> Outcome:
@@ -120,7 +162,7 @@ def find_quotient(editor: Editor, node: Node) -> Outcome:
     known, top = bounds(editor, floor.value), bounds(editor, over)
     if known.low < 0:
         return Refused("the value under its epsilon may be negative")
-    factor = _factor(known, floor.epsilon)
+    factor = scale_for(known, floor.epsilon)
     found = floor
 
     def apply() -> None:
@@ -129,50 +171,14 @@ def find_quotient(editor: Editor, node: Node) -> Outcome:
         for step in reversed(path):
             lifted = b.op(step.op, lifted, *step.inputs[1:], **step.attrs)
         if top.magnitude * factor <= _ROOM:
-            scaled = b.op("Mul", over, factor) if factor != 1 else over
+            scaled = times(b, over, factor)
             result = b.op("Div", scaled, lifted)
         else:
             result = b.op("Div", over, lifted)
-            result = b.op("Mul", result, factor) if factor != 1 else result
+            result = times(b, result, factor)
         b.commit([node], {node.output: result})
 
     return Change(apply, nodes=(floor.node, node))
-
-
-def find_weights(editor: Editor, node: Node) -> Outcome:
-    """A constant factor or kernel below FP16's normal range: scaled up, and the result down.
-
-    The result is scaled by a constant that FP16 holds; the compiler keeps it in FP32.
-    """
-    index = 1
-    if node.op in ("Mul", "MatMul") and editor.constant(node.inputs[0]) is not None:
-        index = 0
-    array = editor.constant(node.input(index)) if node.input(index) else None
-    if array is None or array.dtype != np.float32 or not array.size or node.op == "Div":
-        return None
-    sizes = np.abs(array[(array != 0) & np.isfinite(array)])
-    if not sizes.size or sizes.min() >= SMALLEST or sizes.max() >= 2.0**-4:
-        return None
-    if node.op == "Mul" and array.size == 1:
-        return None  # a factor of the whole tensor: the compiler keeps it in FP32
-    power = min(math.floor(math.log2(1.0 / sizes.max())), math.ceil(math.log2(1.0 / sizes.min())))
-    if power < 1 or (node.op == "Conv" and node.input(2)):
-        return None
-    reach = bounds(editor, node.output).magnitude
-    if math.isfinite(reach) and reach * 2.0**power > _ROOM:
-        power = math.floor(math.log2(_ROOM / reach))
-        if power < 1:
-            return None
-    factor = 2.0**power
-
-    def apply() -> None:
-        b = Builder(editor, like=node)
-        inputs = list(node.inputs)
-        inputs[index] = b.value((array * factor).astype(np.float32))
-        result = b.op(node.op, *inputs, **node.attrs)
-        b.commit([node], {node.output: b.op("Mul", result, 1 / factor)})
-
-    return Change(apply, nodes=(node,))
 
 
 _KEPT = Approx(1.0, floor=2.0**-12, of_scale=2.0**-10, flips=0.02)
@@ -183,11 +189,12 @@ RULES = (
         ("Sqrt", "Log", "Reciprocal", "Pow"), find, order=35,
     ),
     Rule(
-        "small-divisor", "needed", _KEPT, "a divisor's epsilon that FP16 does not hold, scaled",
-        ("Div",), find_quotient, order=35,
+        "root-in-range", "needed", "reorder",
+        "the root of a sum of squares beyond FP16's range, scaled before it is squared",
+        ("Sqrt",), find_root, order=36,
     ),
     Rule(
-        "small-weights", "needed", "exact", "weights below FP16's normal range, scaled up",
-        ("Conv", "MatMul", "Mul"), find_weights, order=55,
+        "small-divisor", "needed", _KEPT, "a divisor's epsilon that FP16 does not hold, scaled",
+        ("Div",), find_quotient, order=35,
     ),
 )  # fmt: skip

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from onnx import GraphProto, ModelProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from ...editor import Array, Editor
 from ...extract import extract
-from ...node import Node, copy, from_proto
+from ...node import Node, copy, from_proto, to_proto
 from ..check import session
 from ..rule import Change, Outcome, Refused, Rule
 
@@ -51,11 +51,7 @@ def find_loop(editor: Editor, node: Node) -> Outcome:
     start = editor.scalar(node.input(1)) if node.input(1) else 1.0
     if limit is None:
         return Refused("its number of turns is computed from data")
-    constants = {t.name: numpy_helper.to_array(t) for t in body.initializer}
-    goes_on = constants.get(body.output[0].name)
-    fixed = start is not None and (
-        body.output[0].name == body.input[1].name or (goes_on is not None and bool(goes_on))
-    )
+    fixed = start is not None and _goes_on(body)
     turns = int(limit) if fixed and limit < 1e6 else _measured(editor, node, limit)
     if turns is None:
         return Refused("its number of turns could not be measured")
@@ -79,6 +75,18 @@ def find_loop(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(node,))
 
 
+def _goes_on(body: GraphProto) -> bool:
+    """Whether the body hands its condition through, or always says true."""
+    name = body.output[0].name
+    makers = {o: n for n in body.node for o in n.output}
+    while name in makers and makers[name].op_type in ("Identity", "Cast"):
+        name = makers[name].input[0]
+    constants = {t.name: numpy_helper.to_array(t) for t in body.initializer}
+    if name in makers and makers[name].op_type == "Constant":
+        constants[name] = np.asarray(from_proto(makers[name]).attrs.get("value", False))
+    return name == body.input[1].name or (name in constants and bool(constants[name].all()))
+
+
 def _inlined(editor: Editor, graph: GraphProto, names: dict[str, str], like: Node) -> list[str]:
     """Puts a subgraph's nodes into the graph under fresh names; returns its outputs."""
     known = dict(names)
@@ -99,36 +107,40 @@ def _inlined(editor: Editor, graph: GraphProto, names: dict[str, str], like: Nod
 
 def _measured(editor: Editor, node: Node, limit: float) -> int | None:
     """How often the loop turns at most on noise and drawn scenes, with a margin."""
-    counted = copy(node)
     body = GraphProto()
     body.CopyFrom(node.attrs["body"])
-    number = helper.make_tensor_value_info("turns__in", 7, [])
-    body.input.append(number)
-    body.output.append(helper.make_tensor_value_info("turns__out", 7, []))
+    body.input.append(helper.make_tensor_value_info("turns__in", TensorProto.INT64, []))
+    body.output.append(helper.make_tensor_value_info("turns__out", TensorProto.INT64, []))
     body.initializer.append(numpy_helper.from_array(np.array(1, np.int64), "turns__one"))
     body.node.append(helper.make_node("Add", ["turns__in", "turns__one"], ["turns__out"]))
-    other = editor.clone()
-    place = next(n for n in other.nodes if n.output == node.output)
-    zero = other.add_constant(np.array(0, np.int64), "none")
-    most = other.add_constant(np.array(int(min(limit, 4 * _MOST_TURNS)), np.int64), "most")
+    most = int(min(limit, 4 * _MOST_TURNS))
+    counters = {"turns__most": np.array(most, np.int64), "turns__none": np.array(0, np.int64)}
     counted = copy(
-        place,
+        node,
         attrs={"body": body},
-        inputs=[most, *place.inputs[1:], zero],
-        outputs=[*place.outputs, "turns__total"],
+        inputs=["turns__most", *node.inputs[1:], "turns__none"],
+        outputs=[*(f"{o}__counted" for o in node.outputs), "turns__total"],
     )
-    other.replace([place], [counted])
-    part = extract(other, ["turns__total"])
+    needs = [name for name in counted.reads() if name not in counters]
+    part = extract(editor, needs)
     model = ModelProto()
     model.CopyFrom(part.proto)
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info("turns__total", 7, []))
+    graph = model.graph
+    known = {t.name for t in graph.initializer} | {i.name for i in graph.input}
+    for name in dict.fromkeys(needs):
+        if name in editor.constants and name not in known:
+            graph.initializer.append(numpy_helper.from_array(editor.constants[name], name))
+        elif name in editor.inputs and name not in known:
+            graph.input.append(editor.value_info(name))
+    graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in counters.items())
+    graph.node.append(to_proto(counted))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("turns__total", TensorProto.INT64, []))
     run = session(model)
     turns = 0
-    for feed in _scenes(editor, part.inputs):
-        found = run.run(["turns__total"], feed)[0]
-        turns = max(turns, int(found))
-    return turns + max(_MARGIN, turns // 2)
+    for feed in _scenes(editor, tuple(i.name for i in graph.input)):
+        turns = max(turns, int(run.run(["turns__total"], feed)[0]))
+    return min(turns + max(_MARGIN, turns // 2), most)
 
 
 def _scenes(editor: Editor, names: tuple[str, ...]) -> list[dict[str, Array]]:

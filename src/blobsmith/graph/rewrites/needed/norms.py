@@ -13,6 +13,7 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
+from .scaling import lifted, times
 
 _ROOM = 2.0**15
 _LARGEST_TABLE = 1 << 22
@@ -33,9 +34,9 @@ def find_norm(editor: Editor, node: Node) -> Outcome:
 
     def apply() -> None:
         b = Builder(editor, like=node)
-        scaled = b.op("Mul", source, 1 / factor)
+        scaled = times(b, source, 1 / factor)
         length = b.op(node.op, scaled, *node.inputs[1:], **node.attrs)
-        b.commit([node], {node.output: b.op("Mul", length, factor)})
+        b.commit([node], {node.output: times(b, length, factor)})
 
     return Change(apply, nodes=(node,))
 
@@ -70,6 +71,26 @@ def find_root(editor: Editor, node: Node) -> Outcome:
         b.commit(nodes, {node.output: b.reduce("ReduceL2", source, list(axes), keepdims=keep)})
 
     return Change(apply, nodes=nodes)
+
+
+def find_guarded(editor: Editor, node: Node) -> Outcome:
+    """where(z > 0, sqrt(where(z > 0, z, 1)), 0), which keeps gradients finite: sqrt(max(z, 0))."""
+    condition, yes, no = node.inputs
+    root, test = editor.producer(yes), editor.producer(condition)
+    if editor.scalar(no) != 0 or root is None or test is None or root.op != "Sqrt":
+        return None
+    guard = editor.producer(root.inputs[0])
+    if guard is None or guard.op != "Where" or guard.inputs[0] != condition:
+        return None
+    value = guard.inputs[1]
+    if test.op != "Greater" or test.inputs[0] != value or editor.scalar(test.inputs[1]) != 0:
+        return None
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        b.commit([guard, root, node], {node.output: b.op("Sqrt", b.op("Max", value, 0.0))})
+
+    return Change(apply, nodes=(guard, root, node))
 
 
 def find_distances(editor: Editor, node: Node) -> Outcome:
@@ -140,7 +161,7 @@ def find_conjugate(editor: Editor, node: Node) -> Outcome:
         q = maker.inputs[1]
 
         def product(b: Builder) -> str:
-            return b.op("Mul", q, factor)
+            return lifted(b, q, factor)
 
     elif maker.op == "Add":
         parts = editor.producer(total)
@@ -150,15 +171,15 @@ def find_conjugate(editor: Editor, node: Node) -> Outcome:
         rest = maker.inputs[1 - found[0]]
 
         def product(b: Builder) -> str:
-            both = b.op("Mul", b.op("Mul", parts.inputs[0], 4.0 * factor), parts.inputs[1])
-            return b.op("Sub", both, b.op("Mul", rest, factor))
+            both = b.op("Mul", times(b, parts.inputs[0], 4.0 * factor), parts.inputs[1])
+            return b.op("Sub", both, lifted(b, rest, factor))
 
     else:
         return None
 
     def apply() -> None:
         b = Builder(editor, like=node)
-        below = b.op("Mul", b.op("Add", total, root), factor)
+        below = times(b, b.op("Add", total, root), factor)
         b.commit([node], {node.output: b.op("Div", product(b), b.op("Max", below, 2.0**-14))})
 
     return Change(apply, nodes=(node,))
@@ -200,6 +221,10 @@ def _difference(editor: Editor, value: str, total: Node | None) -> bool:
 _FINE = Approx(1.0, of_scale=2.0**-6, flips=0.01)
 
 RULES = (
+    Rule(
+        "root-unguarded", "needed", "exact", "a root guarded for its gradient, without the guard",
+        ("Where",), find_guarded, order=13,
+    ),
     Rule(
         "distances", "needed", _FINE, "distances from differences, not from squares",
         ("Sqrt",), find_distances, order=32,

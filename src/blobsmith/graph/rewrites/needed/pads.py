@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...bounds import FP16_MAX
+from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -44,21 +44,36 @@ def fill_value(editor: Editor, node: Node) -> float | None:
 
 
 def find_infinite(editor: Editor, node: Node) -> Outcome:
-    """A constant pad with a value beyond FP16."""
+    """A constant pad with an infinite value."""
     if node.attrs.get("mode", "constant") != "constant":
         return None
     fill = fill_value(editor, node)
-    if fill is None or math.isnan(fill) or abs(fill) <= FP16_MAX:
+    if fill is None or not math.isinf(fill):
         return None
+
+    shape, found = editor.shape(node.inputs[0]), amounts(editor, node)
+    tests: list[Node] = []
+    if shape is not None and found is not None and bounds(editor, node.inputs[0]).finite:
+        tests = [
+            reader
+            for reader in editor.consumers(node.output)
+            if reader.op == "Equal"
+            and any(editor.scalar(i) == fill for i in reader.inputs)
+            and reader.output not in editor.outputs
+        ]
 
     def apply() -> None:
         b = Builder(editor, like=node)
         dtype = editor.dtype(node.inputs[0]) or np.dtype(np.float32)
         value = np.array(math.copysign(PAD_INFINITY, fill), dtype)
         inputs = [node.inputs[0], node.inputs[1], value, node.input(3) or None]
+        for test in tests:  # what asks for the padding is known: it is where the padding is
+            width = list(zip(*(found or ((), ())), strict=True))
+            frame = np.pad(np.zeros(shape or (), bool), width, constant_values=True)
+            b.commit([test], {test.output: editor.add_constant(frame, "frame")})
         b.commit([node], {node.output: b.op("Pad", *inputs, mode="constant")})
 
-    return Change(apply, nodes=(node,))
+    return Change(apply, nodes=(*tests, node))
 
 
 def find_form(editor: Editor, node: Node) -> Outcome:

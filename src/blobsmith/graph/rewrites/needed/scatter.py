@@ -138,24 +138,23 @@ def _in_box(
     b: Builder, data: str, new: str, shape: tuple[int, ...], low: tuple[int, ...],
     high: tuple[int, ...],
 ) -> str:  # fmt: skip
-    """Concat along one axis after the other, from the inner box outwards."""
-    value = b.reshape(new, [h - w for w, h in zip(low, high, strict=True)])
-    start, stop = list(low), list(high)
-    for axis in reversed(range(len(shape))):
-        if start[axis] == 0 and stop[axis] == shape[axis]:
-            continue
-        parts = [value]
-        for first, last in ((0, start[axis]), (stop[axis], shape[axis])):
-            if first == last:
-                continue
-            begins, ends = list(start), list(stop)
-            begins[axis], ends[axis] = first, last
-            axes = [i for i in range(len(shape)) if (begins[i], ends[i]) != (0, shape[i])]
-            part = b.slice(data, axes, [begins[i] for i in axes], [ends[i] for i in axes])
-            parts.insert(0 if first == 0 else len(parts), part)
-        value = b.concat(parts, axis)
-        start[axis], stop[axis] = 0, shape[axis]
-    return value
+    """A Concat where the box spans all axes but one; else a Where with a constant mask."""
+    inner = b.reshape(new, [stop - start for start, stop in zip(low, high, strict=True)])
+    cut = [i for i in range(len(shape)) if (low[i], high[i]) != (0, shape[i])]
+    if len(cut) == 1:
+        axis = cut[0]
+        parts = [inner]
+        if low[axis]:
+            parts.insert(0, b.slice(data, axis, 0, low[axis]))
+        if high[axis] < shape[axis]:
+            parts.append(b.slice(data, axis, high[axis], shape[axis]))
+        return b.concat(parts, axis)
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))] = True
+    dtype = b.editor.dtype(data)
+    after = [size - stop for size, stop in zip(shape, high, strict=True)]
+    framed = b.cast(padded(b, b.cast(inner, np.float32), low, after), dtype)
+    return b.op("Where", mask, framed, data)
 
 
 RULES = (

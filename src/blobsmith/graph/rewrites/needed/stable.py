@@ -11,7 +11,7 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
-from .elementary import polynomial
+from .functions import polynomial
 
 
 @cache

@@ -8,9 +8,12 @@ computes them all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from ....editor import Editor
 from ....node import Node
@@ -142,7 +145,7 @@ class _Scene:
     def groups(self) -> list[Group]:
         """The maps that have to be computed, put together where one pass serves several."""
         found: list[tuple[list[str], Form]] = []
-        for value in self._wanted():
+        for value in self._wanted:
             form = self.forms[value]
             for index, (members, joint) in enumerate(found):
                 merged = self._merge(members, joint, value, form)
@@ -153,10 +156,26 @@ class _Scene:
                 found.append(([value], replace(form, lead=(1, form.rows), flat=False)))
         return [self._group(members, joint) for members, joint in found]
 
+    @cached_property
     def _wanted(self) -> list[str]:
+        """The values that have to be computed, without those that are pixels of others, moved."""
         return [
-            o for node in self.order for o in node.outputs if o in self.stops and o in self.forms
-        ]
+            o for node in self.order for o in node.outputs
+            if o in self.stops and o in self.forms and not _moved(self.forms[o])
+        ]  # fmt: skip
+
+    @cached_property
+    def _needs(self) -> dict[str, int]:
+        """Which wanted values each value is computed from, itself included, as bits."""
+        bit = {value: 1 << index for index, value in enumerate(self._wanted)}
+        needs: dict[str, int] = {}
+        for node in self.order:
+            mask = 0
+            for value in node.reads():
+                mask |= needs.get(value, 0)
+            for output in node.outputs:
+                needs[output] = mask | bit.get(output, 0)
+        return needs
 
     def _merge(self, members: Sequence[str], joint: Form, value: str, form: Form) -> Form | None:
         apart = set(joint.sources) != set(form.sources)
@@ -179,16 +198,10 @@ class _Scene:
 
     def _depends(self, values: Sequence[str], on: Sequence[str]) -> bool:
         """Whether any of the values is computed from any of the others."""
-        targets, seen, pending = set(on), set(), list(values)
-        while pending:
-            value = pending.pop()
-            if value in targets:
-                return True
-            node = self.editor.producer(value)
-            if node is not None and node not in seen:
-                seen.add(node)
-                pending.extend(node.reads())
-        return False
+        wanted = 0
+        for value in on:
+            wanted |= 1 << self._wanted.index(value)
+        return any(self._needs.get(value, 0) & wanted for value in values)
 
     def _group(self, members: Sequence[str], joint: Form) -> Group:
         own, shared = self._between(members, set(joint.sources))
@@ -220,23 +233,40 @@ def prices(editor: Editor) -> price.Known:
     return known
 
 
-def groups(editor: Editor) -> tuple[Group, ...]:
-    """The linear maps of the editor's present graph; none where it is too large to look at.
+def _moved(form: Form) -> bool:
+    """Whether every row is a row of a source, cut or shifted: nothing to compute."""
+    used = form.kernel.reshape(form.rows, -1) != 0
+    return bool(
+        np.all(used.sum(axis=1) == 1) and np.all(form.kernel[form.kernel != 0] == 1)
+        and not np.any(form.bias)
+    )  # fmt: skip
 
-    Remembered until the graph changes, as every node of a sweep asks.
+
+def groups(editor: Editor) -> Mapping[str, Group]:
+    """The linear maps of the editor's present graph, by the last of their values.
+
+    None where the graph is too large to look at. Remembered until the graph changes, as every node
+    of a sweep asks.
     """
     nodes = editor.nodes
     if len(nodes) > _MOST_NODES:
-        return ()
+        return {}
     state = [(node, list(node.inputs), list(node.outputs)) for node in nodes]
     known = editor.memo.get("linear maps")
     if not isinstance(known, _Known) or known.state != state:
-        known = _Known(state, tuple(_Scene(editor).groups()))
+        found = {group.values[-1]: group for group in _Scene(editor).groups()}
+        known = _Known(state, found)
         editor.memo["linear maps"] = known
     return known.groups
+
+
+def group_of(editor: Editor, node: Node) -> Group | None:
+    """The map whose last value a node makes."""
+    found = groups(editor)
+    return next((found[output] for output in node.outputs if output in found), None)
 
 
 @dataclass(frozen=True)
 class _Known:
     state: list[tuple[Node, list[str], list[str]]]
-    groups: tuple[Group, ...]
+    groups: Mapping[str, Group]
