@@ -7,8 +7,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from . import checker_jobs as jobs
 from .builder import load_source, requests_of
-from .road import OnnxFile, Preprocessing, parse_source
+from .errors import EnvironmentFault
+from .road import Preprocessing
 from .tensors import InputRequest
 
 if TYPE_CHECKING:
@@ -21,17 +23,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CheckRequest:
-    """What a worker is asked to check."""
-
-    source: Model | OnnxFile
-    toolchain: str
-    preprocessing: Preprocessing
-    frames: tuple[Feeds, ...] = ()
-    blob: bool = True
-
-
-@dataclass(frozen=True)
 class Checked:
     """A checked source.
 
@@ -39,11 +30,13 @@ class Checked:
         report: ranges, errors and the verdict.
         model: the simplified graph with its preprocessing, which was checked.
         refusal: why the compiler does not take the graph; empty if it does.
+        blob: what was run on the emulator; empty if there is none.
     """
 
     report: CheckReport
     model: Model
     refusal: str
+    blob: bytes = b""
 
 
 def check(
@@ -65,7 +58,7 @@ def check(
         frames: the user's own input sets, run besides the synthetic ones.
         preprocessing: colour order, mean and scale of the image inputs.
         executor: where untrusted files meet native code.
-        progress: called with the name of each step.
+        progress: called with the name of each step, and of each input set that was run.
 
     Raises:
         ModelError: the source cannot be used.
@@ -86,55 +79,56 @@ def check_source(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Checked:
-    """`check`, with the graph that was checked and what the compiler says of it."""
+    """`check`, with the graph that was checked and what the compiler says of it.
+
+    A graph that can be exported and run gets a verdict: where simplification, the rewrites, the
+    compiler or the emulator fail, or take longer than a worker may, the check goes on without
+    them and the report's notes say so.
+    """
     from .myriad.toolchain import toolchain_directory
     from .workers import default_executor
 
     tell = progress or (lambda _: None)
+    pool = executor or default_executor()
     loaded = load_source(source, requests_of(inputs), outputs, tell=tell)
-    request = CheckRequest(
-        source=loaded,
-        toolchain=str(toolchain_directory()),
-        preprocessing=preprocessing or Preprocessing(),
-        frames=tuple(frames or ()),
-    )
-    tell("check")
-    done: Checked = (executor or default_executor()).submit(run_check, request).result()
-    return done
-
-
-def run_check(request: CheckRequest) -> Checked:
-    """The part of `check_source` that runs inside the worker; not for direct use."""
-    from . import numerics
-    from .graph import preprocess, simplify
-
-    source = request.preprocessing.apply(parse_source(request.source))
-    simplified = simplify.simplify(source.proto, specs=source.inputs)
-    model = preprocess.insert(source.with_graph(simplified.proto))
-    blob_run, ranges, refusal = None, None, ""
-    if request.blob:
-        blob_run, ranges, refusal = _compiled(model, request.toolchain)
-    report = numerics.check(model, frames=request.frames, blob_run=blob_run, stage_ranges=ranges)
-    return Checked(report, replace(model, module=None), refusal)
-
-
-def _compiled(model: Model, toolchain: str) -> tuple[Any, Any, str]:
-    """A run of the compiled blob and the bounds of its stages, or why there is no blob."""
-    from .blob import Blob
-    from .blob_ranges import stage_ranges
-    from .emulator import Emulator
-    from .errors import BlobsmithError
-    from .graph.rewrites import rewrite
-    from .myriad.compile import compile_job
-    from .myriad.options import CompileOptions
-
-    options = CompileOptions(
-        inputs={spec.name: spec.dtype for spec in model.inputs},
-        outputs={spec.name: spec.dtype for spec in model.outputs},
-    )
+    options = preprocessing or Preprocessing()
+    tell("simplify")
     try:
-        needed = model.with_graph(rewrite(model.proto, sets=("needed",)).proto)
-        blob = Blob.from_bytes(compile_job(toolchain, needed.onnx_bytes, (options,))[0])
-        return Emulator(blob).run, stage_ranges(blob, model.inputs), ""
-    except BlobsmithError as error:
-        return None, None, str(error)
+        prepared: jobs.Prepared = pool.submit(
+            jobs.prepare, loaded, options, simplified=True
+        ).result()
+    except EnvironmentFault as error:
+        prepared = pool.submit(jobs.prepare, loaded, options, simplified=False).result()
+        prepared = replace(prepared, notes=(f"checked as exported, not simplified: {error.what}",))
+    tell("compile")
+    try:
+        compiled: jobs.Compiled = pool.submit(
+            jobs.compile_plainly, prepared.model, str(toolchain_directory())
+        ).result()
+    except EnvironmentFault as error:
+        compiled = jobs.Compiled(notes=(f"checked without the compiler: {error.what}",))
+    report = _analysed(pool, prepared.model, compiled.blob, tuple(frames or ()), tell)
+    notes = (*prepared.notes, *compiled.notes, *report.notes)
+    return Checked(
+        replace(report, notes=tuple(dict.fromkeys(notes))), prepared.model, compiled.refusal,
+        compiled.blob,
+    )  # fmt: skip
+
+
+def _analysed(
+    pool: Executor, model: Model, blob: bytes, frames: tuple[Feeds, ...],
+    tell: Callable[[str], None],
+) -> CheckReport:  # fmt: skip
+    """The report, with less behind it where the whole analysis does not come back."""
+    from .workers import LimitedExecutor
+
+    try:
+        if isinstance(pool, LimitedExecutor):
+            done = pool.submit_telling(tell, jobs.analyse, model, blob, frames)
+        else:
+            done = pool.submit(jobs.analyse, model, blob, frames)
+        report: CheckReport = done.result()
+        return report
+    except EnvironmentFault as error:
+        report = pool.submit(jobs.analyse_quickly, model).result()
+        return replace(report, notes=(*report.notes, f"looked at quickly: {error.what}"))

@@ -25,7 +25,7 @@ from .coverage_case import first_line, run_case
 from .coverage_table import CaseResult, CoverageTable
 from .errors import SourceError
 
-__all__ = ["CaseResult", "CoverageTable", "load_cases", "measure", "run_catalogue"]
+__all__ = ["CaseResult", "CoverageTable", "load_cases", "measure", "module_of", "run_catalogue"]
 
 Progress = Callable[[int, int, str], None]
 CASE_TIMEOUT = 300.0
@@ -102,6 +102,18 @@ def load_cases(path: Path) -> Sequence[Any]:
 def case_name(case: Any) -> tuple[str, str]:
     """Group and name of a case."""
     return str(case[0]), str(case[1])
+
+
+def module_of(path: Path, index: int) -> tuple[Any, Any]:
+    """A case, and a torch module of it.
+
+    Raises:
+        SourceError: as `load_cases`.
+    """
+    from .coverage_case import wrapped
+
+    case = load_cases(path)[index]
+    return case, wrapped(_module(path), case)
 
 
 def _module(path: Path) -> ModuleType:

@@ -26,13 +26,14 @@ def run_case(catalogue: ModuleType, case: Any, shaves: int) -> CaseResult:
         case: (group, name, fn, shapes).
         shaves: SHAVEs to compile for.
     """
-    module = _wrapped(catalogue, case)
+    module = wrapped(catalogue, case)
     shapes = {f"x{i}": tuple(shape) for i, shape in enumerate(case[3])}
     result = _recipe(CaseResult(str(case[0]), str(case[1])), module, shapes, shaves)
     return _blobsmith(result, module, shapes, shaves)
 
 
-def _wrapped(catalogue: ModuleType, case: Any) -> Any:
+def wrapped(catalogue: ModuleType, case: Any) -> Any:
+    """The torch module of a case."""
     import torch
 
     wrap = getattr(catalogue, "Wrap", None)

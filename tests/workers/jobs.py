@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from blobsmith.errors import OperatorError
+from blobsmith.workers import tell
 
 
 def add(a: int, b: int) -> int:
@@ -56,3 +57,9 @@ class Hostile:
 
 def hostile() -> object:
     return Hostile()
+
+
+def count(steps: int) -> int:
+    for step in range(steps):
+        tell(f"step {step}")
+    return steps

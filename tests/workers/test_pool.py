@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from . import jobs
 def importable_jobs() -> Iterator[None]:
     """Workers find this test package."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
         yield
 
 
@@ -30,8 +31,6 @@ def pool(importable_jobs: None) -> Iterator[LimitedExecutor]:
 
 
 def test_returns_values_from_another_process(pool: LimitedExecutor) -> None:
-    import os
-
     assert pool.submit(jobs.add, 2, b=3).result() == 5
     assert pool.submit(jobs.pid).result() != os.getpid()
 
@@ -55,6 +54,13 @@ def test_other_errors_carry_the_workers_traceback(pool: LimitedExecutor) -> None
     with pytest.raises(WorkerFault, match="by accident") as caught:
         pool.submit(jobs.fail).result()
     assert "jobs.py" in caught.value.detail
+
+
+def test_jobs_tell_how_far_they_are(pool: LimitedExecutor) -> None:
+    heard: list[str] = []
+    assert pool.submit_telling(heard.append, jobs.count, 3).result() == 3
+    assert heard == ["step 0", "step 1", "step 2"]
+    assert pool.submit(jobs.count, 2).result() == 2, "nobody has to listen"
 
 
 def test_what_native_code_prints_does_not_disturb_the_answer(pool: LimitedExecutor) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,6 +203,11 @@ class Recording:
     outputs: dict[str, OutputError] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
 
+    @property
+    def lost(self) -> int:
+        """How many FP16 values were infinite or NaN where the FP32 values were finite."""
+        return sum(seen.half_nonfinite for seen in self.tensors.values())
+
 
 class Observer:
     """The pair of runs, FP32 and FP16, of one graph.
@@ -211,21 +216,26 @@ class Observer:
         network: the graph.
         ideals: also compute what each operator adds itself (see `Seen.own`).
         factors: outputs that are the result times a factor; errors are those of the result.
+        names: the tensors to look at; None: all that hold floating-point numbers.
 
     Raises:
         ModelError: ONNX Runtime does not take the graph.
     """
 
     def __init__(
-        self, network: Network, *, ideals: bool = True, factors: Mapping[str, float] | None = None
-    ) -> None:
+        self, network: Network, *, ideals: bool = True, factors: Mapping[str, float] | None = None,
+        names: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self.network = network
         self.factors = dict(factors or {})
         self.stepped = stepped(network)
         half = half_model(network, ideals=ideals)
         kept = [o for node in network.steps() for o in node.outputs if o]
         kept += [name for name in network.inputs if name not in kept]
-        self.names = [n for n in dict.fromkeys(kept) if network.is_float(n)]
+        self.names = [
+            n for n in dict.fromkeys(kept)
+            if network.is_float(n) and (names is None or n in names)
+        ]  # fmt: skip
         produced = {o for node in half.graph.node for o in node.output}
         self.ideals = {
             n: next((n + s for s in ("|ideal", "|before rounding") if n + s in produced), None)
@@ -238,13 +248,15 @@ class Observer:
         self.stored = {n for n in self.names if n in produced}
 
     def watch(
-        self, frames: Iterable[Frame], *, progress: Callable[[str], None] | None = None
-    ) -> Recording:
+        self, frames: Iterable[Frame], *, progress: Callable[[str], None] | None = None,
+        stop: Callable[[Recording], bool] | None = None,
+    ) -> Recording:  # fmt: skip
         """Runs all frames.
 
         Args:
             frames: sets of inputs.
             progress: called with each frame's label when it is done.
+            stop: asked after each portion of tensors; True leaves the rest out.
 
         Raises:
             ModelError: a run failed.
@@ -253,6 +265,8 @@ class Observer:
         for frame in frames:
             for names in self.chunks():
                 self._compare(frame, names, recording)
+                if stop is not None and stop(recording):
+                    return recording
             recording.labels.append(frame.label)
             if progress is not None:
                 progress(frame.label)

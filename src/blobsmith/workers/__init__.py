@@ -6,5 +6,6 @@ simplification, ONNX Runtime, the MyriadX compiler) runs through `default_execut
 """
 
 from .pool import DEFAULT_MEMORY, DEFAULT_TIMEOUT, LimitedExecutor, default_executor
+from .telling import tell
 
-__all__ = ["DEFAULT_MEMORY", "DEFAULT_TIMEOUT", "LimitedExecutor", "default_executor"]
+__all__ = ["DEFAULT_MEMORY", "DEFAULT_TIMEOUT", "LimitedExecutor", "default_executor", "tell"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import BlobsmithError, EnvironmentFault
 from .channel import receive, send
+from .telling import listen
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     os.dup2(2, 1)
     jobs = sys.stdin.buffer
     send(answers, ("ready", None))
+    listen(lambda text: send(answers, ("progress", text)))
     while True:
         try:
             job = receive(jobs, trusted=True)

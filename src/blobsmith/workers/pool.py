@@ -22,6 +22,7 @@ from .channel import receive, send
 
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_MEMORY = 4 << 30
+_Item = tuple[Future[Any], tuple[Any, ...], Callable[[str], None] | None]
 _START = "from blobsmith.workers.child import main; main()"
 
 
@@ -51,7 +52,9 @@ class _Worker:
         self._timed_out = False
         self._ready = False
 
-    def call(self, job: tuple[Any, ...], timeout: float) -> Any:
+    def call(
+        self, job: tuple[Any, ...], timeout: float, progress: Callable[[str], None] | None = None
+    ) -> Any:
         timer = threading.Timer(timeout, self._expire)
         timer.daemon = True
         timer.start()
@@ -61,6 +64,10 @@ class _Worker:
                 self._ready = True
             send(self._jobs, job)
             kind, value = receive(self._answers, trusted=False)
+            while kind == "progress":
+                if progress is not None:
+                    progress(str(value)[:200])
+                kind, value = receive(self._answers, trusted=False)
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             self.kill()
             self._process.wait()
@@ -145,9 +152,7 @@ class LimitedExecutor(Executor):
         self.timeout = timeout
         self.memory = memory
         self._max_workers = max_workers
-        self._queue: queue.SimpleQueue[tuple[Future[Any], tuple[Any, ...]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
         self._lock = threading.Lock()
@@ -155,12 +160,26 @@ class LimitedExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedules ``fn(*args, **kwargs)`` in a child process."""
-        job = (fn.__module__, fn.__qualname__, args, kwargs)
+        return self._submit((fn.__module__, fn.__qualname__, args, kwargs), None)
+
+    def submit_telling(
+        self, progress: Callable[[str], None], fn: Callable[..., Any], /, *args: Any
+    ) -> Future[Any]:
+        """`submit`, with what the job says through `workers.tell` passed on while it runs.
+
+        Args:
+            progress: called in a thread of this executor.
+            fn: the function.
+            args: its arguments.
+        """
+        return self._submit((fn.__module__, fn.__qualname__, args, {}), progress)
+
+    def _submit(self, job: tuple[Any, ...], progress: Callable[[str], None] | None) -> Future[Any]:
         future: Future[Any] = Future()
         with self._lock:
             if self._closed:
                 raise RuntimeError("this executor was shut down")
-            self._queue.put((future, job))
+            self._queue.put((future, job, progress))
             if not self._idle.acquire(blocking=False) and len(self._threads) < self._max_workers:
                 thread = threading.Thread(target=self._serve, daemon=True)
                 self._threads.append(thread)
@@ -170,12 +189,12 @@ class LimitedExecutor(Executor):
     def _serve(self) -> None:
         worker: _Worker | None = None
         while (item := self._queue.get()) is not None:
-            future, job = item
+            future, job, progress = item
             if future.set_running_or_notify_cancel():
                 try:
                     if worker is None:
                         worker = _Worker(self.memory)
-                    result = worker.call(job, self.timeout)
+                    result = worker.call(job, self.timeout, progress)
                 except BaseException as error:
                     future.set_exception(error)
                 else:

@@ -8,6 +8,7 @@ or nothing more can be done.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from math import ceil, isfinite, log2
 
 import numpy as np
@@ -24,7 +25,9 @@ GUARDED = 2.0**-20
 _MAX_DEPTH = 24
 
 
-def make(network: Network, sizes: Sizes, *, lift: bool, far: bool) -> Plan:
+def make(
+    network: Network, sizes: Sizes, *, lift: bool, far: bool, over: Callable[[], bool] | None = None
+) -> Plan:
     """A plan for these sizes.
 
     Args:
@@ -32,10 +35,12 @@ def make(network: Network, sizes: Sizes, *, lift: bool, far: bool) -> Plan:
         sizes: how large the tensors get.
         lift: also raise small tensors whose constants can take the factor.
         far: scale as early in the graph as possible, not as late.
+        over: whether the time is up; the plan is then left as far as it has come, which is a
+            plan all the same.
     """
     plan = Plan(network)
     plan.walk()
-    search = _Search(sizes, far)
+    search = _Search(sizes, far, over or (lambda: False), network)
     if lift:
         search.lift(plan)
     for _ in range(2 * len(network.nodes) + 16):
@@ -47,8 +52,10 @@ def make(network: Network, sizes: Sizes, *, lift: bool, far: bool) -> Plan:
 
 
 class _Search:
-    def __init__(self, sizes: Sizes, far: bool) -> None:
-        self.sizes, self.far = sizes, far
+    def __init__(self, sizes: Sizes, far: bool, over: Callable[[], bool], network: Network) -> None:
+        self.sizes, self.far, self.over = sizes, far, over
+        self.divisors = frozenset(_divisors(network))
+        self.checked = 0  # nodes before this one are known to fit
 
     def size(self, plan: Plan, name: str) -> float:
         """How large a tensor is as the plan stores it."""
@@ -57,6 +64,8 @@ class _Search:
     def lift(self, plan: Plan) -> None:
         """Raises small tensors at their making, and what small constants are added to."""
         for node in plan.network.steps():
+            if self.over():
+                return
             self.lift_addition(plan, node)
             name = node.outputs[0]
             size = self.sizes.largest.get(name, 0.0)
@@ -81,12 +90,15 @@ class _Search:
         if change > 0:
             better = self.made_smaller(plan, node, name, change, 0)
             if better is not None:
-                plan.adjust = better.adjust
-                plan.walk()
+                plan.become(better)
 
     def improve(self, plan: Plan) -> bool:
         """Mends the first tensor that is out of range; False if there is none (left)."""
-        for node in plan.network.steps():
+        for node in plan.network.nodes[self.checked :]:
+            if node.op == "Constant":
+                continue
+            if self.over():
+                return False
             for name in node.outputs:
                 if not name or name in plan.failed or plan.exponents.get(name) is None:
                     continue
@@ -97,15 +109,22 @@ class _Search:
                 if better is None or better.adjust == plan.adjust:
                     plan.failed.append(name)
                     continue
-                plan.adjust = better.adjust
-                plan.walk()
+                self.checked = self.first_change(plan, better)
+                plan.become(better)
                 return True
         return False
+
+    def first_change(self, before: Plan, after: Plan) -> int:
+        """The first node that another choice of adjustments can concern."""
+        names = [n for n, v in after.adjust.items() if before.adjust.get(n, 0) != v]
+        names += [n for n in before.adjust if n not in after.adjust]
+        makers = [before.network.producers.get(name) for name in names]
+        return min((0 if maker is None else maker.index for maker in makers), default=0)
 
     def relax(self, plan: Plan) -> None:
         """Takes back what was scaled too far, as long as everything still fits."""
         for name in list(plan.adjust):
-            while plan.adjust[name] < 0:
+            while plan.adjust[name] < 0 and not self.over():
                 cost = int(plan.cost())
                 plan.change(name, 1)
                 if not self.fits(plan) or int(plan.cost()) > cost:
@@ -127,7 +146,7 @@ class _Search:
         if not isfinite(size) or not size:
             return 0
         stored, limit = plan.stored(name, size), LIMIT
-        if _divides(plan.network, name):
+        if name in self.divisors:
             limit = DIVISOR_LIMIT
             smallest = plan.stored(name, self.sizes.smallest.get(name, 0.0))
             reachable = self.sizes.smallest.get(name, 0.0) >= GUARDED
@@ -265,11 +284,13 @@ def _part(change: int, degree: float) -> int:
     return ceil(abs(change) / degree) * (1 if change > 0 else -1)
 
 
-def _divides(network: Network, name: str) -> bool:
-    return any(
-        (user.op == "Div" and user.input(1) == name) or user.op == "Reciprocal"
-        for user in network.users.get(name, ())
-    )
+def _divisors(network: Network) -> Iterator[str]:
+    """The tensors that something is divided by."""
+    for node in network.steps():
+        if node.op == "Div":
+            yield node.input(1)
+        elif node.op == "Reciprocal":
+            yield node.input(0)
 
 
 def _is_fixed(network: Network, node: Node) -> bool:

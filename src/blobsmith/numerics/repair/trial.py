@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...tensors import TensorSpec
-from ..intervals import analyse
+from ..intervals import Analysis
 from ..network import Network
 from ..seen import Recording
 
@@ -57,10 +55,9 @@ class Trial:
         return self.error < 0.8 * other.error
 
 
-def judge(network: Network, specs: Sequence[TensorSpec], recording: Recording) -> Trial:
-    """The FP16 error of a graph, from what was recorded of it."""
+def judge(network: Network, half: Analysis, recording: Recording) -> Trial:
+    """The FP16 error of a graph, from its FP16 bounds and what was recorded of it."""
     errors = list(recording.outputs.values())
-    half = analyse(network, specs, half=True)
     unproven = sum(
         not half[o].finite or half[o].nan
         for node in network.steps()
@@ -69,7 +66,7 @@ def judge(network: Network, specs: Sequence[TensorSpec], recording: Recording) -
     )
     shares = [1.0 if e.lost else min(e.share, 1.0) for e in errors]
     return Trial(
-        lost=sum(s.half_nonfinite for s in recording.tensors.values()),
+        lost=recording.lost,
         failing=sum(not e.passes for e in errors),
         off=max((e.off_share for e in errors), default=0.0),
         error=float(np.mean(shares)) if shares else 0.0,

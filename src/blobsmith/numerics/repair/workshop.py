@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,10 @@ LOOSE = 256.0
 """Bounds further than this from what was seen, with its margin, are not planned for."""
 MARGIN = 4.0
 """How many times what was seen a plan leaves room for, where bounds are not used."""
-PATIENCE = 60.0
-"""Seconds after which no further candidates are made."""
+PATIENCE = 24.0
+"""Seconds after which no further candidates are made, and one under way is left."""
+FIRST = PATIENCE / 4
+"""Seconds after which the first run takes no further synthetic inputs, which all runs share."""
 SAME_SHARE = 1e-4
 """The repaired FP32 function may differ by this share of an output's range."""
 
@@ -56,6 +58,8 @@ class Workshop:
         frames: what every candidate is run on; the user's at the end.
         own: how many of them are the user's.
         reference: the graph's own FP32 outputs, frame by frame.
+        least: the fewest values that a graph has lost so far; candidates that lose more are left.
+        deadline: when no more candidates are made, by `time.perf_counter`.
     """
 
     proto: ModelProto
@@ -63,6 +67,8 @@ class Workshop:
     frames: list[Frame]
     own: int = 0
     reference: list[dict[str, Any]] = field(default_factory=list)
+    least: int = 0
+    deadline: float = inf
 
     def run(self) -> RepairResult:
         """The best candidate, or the graph as it is."""
@@ -70,27 +76,32 @@ class Workshop:
         bounds = analyse(network, self.specs, half=False)
         recording = Observer(network, ideals=False).watch(self.timed())
         self.reference = self.outputs_of(network)
-        before = judge(network, self.specs, recording)
-        began = time.perf_counter()
+        before = judge(network, analyse(network, self.specs, half=True), recording)
+        self.least, self.deadline = before.lost, time.perf_counter() + PATIENCE
         found: list[Candidate] = []
         candidates = () if before.flawless else self.candidates(network, bounds, recording)
         for candidate in candidates:
             found.append(candidate)
+            self.least = min(self.least, candidate.trial.lost)
             if candidate.trial.flawless and candidate.trial.nodes <= before.nodes:
                 break  # nothing is left to gain
-            if time.perf_counter() - began > PATIENCE:
-                break
         best = min(found, key=lambda c: c.trial.key, default=None)
         if best is None or not best.trial.better_than(before):
             reason = (
                 "nothing to repair: every value fits" if _fine(before)
                 else "no rescaling makes the FP16 error lower; see the advice of the check"
             )  # fmt: skip
+            if not _fine(before) and self.over():
+                reason += f" (stopped after {PATIENCE:.0f} s)"
             return RepairResult(self.proto, False, (), {}, before, before, reason)
         return RepairResult(
             best.proto, True, best.actions, best.factors, before, best.trial,
             _reason(before, best),
         )  # fmt: skip
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.perf_counter() > self.deadline
 
     def timed(self) -> Iterator[Frame]:
         """The frames, as many as can be run in reasonable time; further ones are left out."""
@@ -98,14 +109,14 @@ class Workshop:
         self.frames = []
         for number, frame in enumerate(given):
             synthetic = number < len(given) - self.own
-            if synthetic and number >= 2 and time.perf_counter() - began > PATIENCE / 6:
+            if synthetic and number >= 2 and time.perf_counter() - began > FIRST:
                 continue
             self.frames.append(frame)
             yield frame
 
     def candidates(
         self, network: Network, bounds: Analysis, recording: Recording
-    ) -> Iterable[Candidate]:
+    ) -> Iterator[Candidate]:
         """Repaired graphs that compute the same in FP32."""
         seen = {n: s.magnitude for n, s in recording.tensors.items()}
         split = split_roots(network, bounds, {n: MARGIN * v for n, v in seen.items()})
@@ -116,14 +127,16 @@ class Workshop:
         tried: set[tuple[tuple[str, int], ...]] = set()
         for sizes in (_proven(base, bounds, recording), _seen(base, recording)):
             for lift, far in product((False, True), (False, True)):
-                plan = make(base, sizes, lift=lift, far=far)
+                if self.over():
+                    return
+                plan = make(base, sizes, lift=lift, far=far, over=self.over)
                 key = tuple(sorted((k, v) for k, v in plan.adjust.items() if v))
                 if key in tried:
                     continue
                 tried.add(key)
                 yield from self.finished(plan, done)
 
-    def finished(self, plan: Plan, done: tuple[str, ...]) -> Iterable[Candidate]:
+    def finished(self, plan: Plan, done: tuple[str, ...]) -> Iterator[Candidate]:
         """The plan written out, with and without raised guards."""
         model, actions = write(plan)
         factors = {n: 2.0**e for n, e in plan.outputs.items() if e}
@@ -135,17 +148,30 @@ class Workshop:
         raised = raise_guards(network)
         for variant, extra in ((model, ()), *([raised] if raised else [])):
             told = (*done, *actions, *extra)
-            if not told:
-                continue
-            try:
-                changed = read(variant)
-                if not self.same(changed, factors):
-                    continue
-                observer = Observer(changed, ideals=False, factors=factors)
-                recording = observer.watch(self.frames)
-            except ModelError:  # ONNX Runtime does not take it
-                continue
-            yield Candidate(variant, factors, told, judge(changed, self.specs, recording))
+            trial = self.tried(variant, factors) if told and not self.over() else None
+            if trial is not None:
+                yield Candidate(variant, factors, told, trial)
+
+    def tried(self, model: ModelProto, factors: Mapping[str, float]) -> Trial | None:
+        """How well a graph does; None if it is another function, or no better than others."""
+        try:
+            network = read(model)
+            if not self.same(network, factors):
+                return None
+            half = analyse(network, self.specs, half=True)
+            observer = Observer(
+                network, ideals=False, factors=factors, names=_uncertain(network, half)
+            )
+            recording = observer.watch(self.frames, stop=self.hopeless)
+        except ModelError:  # ONNX Runtime does not take it
+            return None
+        if len(recording.labels) < len(self.frames):
+            return None
+        return judge(network, half, recording)
+
+    def hopeless(self, recording: Recording) -> bool:
+        """Whether a candidate need not be run to the end."""
+        return self.over() or recording.lost > self.least
 
     def outputs_of(self, network: Network) -> list[dict[str, Any]]:
         """The FP32 outputs for all frames."""
@@ -155,7 +181,9 @@ class Workshop:
     def same(self, network: Network, factors: Mapping[str, float]) -> bool:
         """Whether a graph computes the reference in FP32, up to the factors."""
         jumps = stepped(network)
-        for mine, reference in zip(self.outputs_of(network), self.reference, strict=True):
+        session = Tapped(network.proto, network.outputs)
+        for frame, reference in zip(self.frames, self.reference, strict=True):
+            mine = session.run(frame.feeds, network.outputs)
             for name, values in reference.items():
                 error = OutputError(name, name in jumps)
                 error.add(values, np.asarray(mine[name]) / factors.get(name, 1.0), "")
@@ -164,6 +192,12 @@ class Workshop:
                 if error.steps and error.off_share > SAME_SHARE:
                     return False
         return True
+
+
+def _uncertain(network: Network, half: Analysis) -> frozenset[str]:
+    """Tensors that have to be watched: outputs, and what is not proven to stay in range."""
+    open_ = (n for n in half.bounds if not half[n].finite or half[n].nan)
+    return frozenset((*network.outputs, *open_))
 
 
 def _fine(trial: Trial) -> bool:
