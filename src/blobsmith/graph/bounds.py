@@ -16,10 +16,12 @@ from .editor import Editor
 from .interval import ANYTHING, FP16_EXACT_INTEGERS, FP16_MAX, Interval, of_array
 from .node import Node
 
-__all__ = ["FP16_EXACT_INTEGERS", "FP16_MAX", "Bounds", "Interval", "bounds"]
+__all__ = ["FP16_EXACT_INTEGERS", "FP16_MAX", "Bounds", "Interval", "bounds", "certain"]
 
 UNKNOWN_INPUT = Interval(-255.0, 255.0, False, False)
-"""What is taken for granted of an input whose range nobody gave."""
+"""What is supposed of an input whose range nobody gave, to choose scales by."""
+WIDEST_INPUT = Interval(-FP16_MAX, FP16_MAX, False, False)
+"""What is certain of it: what takes a step of the user's away may only rely on this."""
 
 
 class Bounds:
@@ -30,9 +32,9 @@ class Bounds:
 
     Args:
         editor: the graph.
-        ranges: known ranges of graph inputs; others are taken as -255..255, as pixels and their
-            differences are.
+        ranges: known ranges of graph inputs; others are taken as `unknown`.
         earlier: bounds of an earlier state of the same graph.
+        unknown: of graph inputs whose range is not known.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Bounds:
         editor: Editor,
         ranges: Mapping[str, tuple[float, float]] | None = None,
         earlier: Bounds | None = None,
+        unknown: Interval = UNKNOWN_INPUT,
     ) -> None:
         self.editor = editor
+        self.unknown = unknown
         self._known: dict[str, Interval] = {
             name: Interval(float(low), float(high), False, name in editor.whole_inputs, 1.0)
             if name in editor.whole_inputs
@@ -75,7 +79,7 @@ class Bounds:
         array = self.editor.constant(name)
         if array is None:
             integral = (dtype := self.editor.dtype(name)) is not None and dtype.kind in "iub"
-            return replace(UNKNOWN_INPUT, integral=integral, step=float(integral))
+            return replace(self.unknown, integral=integral, step=float(integral))
         return of_array(array)
 
     def _node(self, node: Node) -> dict[str, Interval]:
@@ -94,9 +98,20 @@ class Bounds:
 
 
 def bounds(editor: Editor, value: str) -> Interval:
-    """Bounds of a value, kept with the editor between calls."""
-    calculator = editor.memo.get("bounds")
+    """Bounds of a value, kept with the editor between calls; -255..255 of unknown inputs."""
+    return _kept(editor, "bounds", UNKNOWN_INPUT).of(value)
+
+
+def certain(editor: Editor, value: str) -> Interval:
+    """Bounds of a value that hold whatever a float input of unknown range is fed with."""
+    if all(name in editor.ranges for name in editor.inputs):
+        return bounds(editor, value)
+    return _kept(editor, "certain bounds", WIDEST_INPUT).of(value)
+
+
+def _kept(editor: Editor, key: str, unknown: Interval) -> Bounds:
+    calculator = editor.memo.get(key)
     if not isinstance(calculator, Bounds) or calculator.editor is not editor:
-        calculator = Bounds(editor, editor.ranges, calculator)
-        editor.memo["bounds"] = calculator
-    return calculator.of(value)
+        calculator = Bounds(editor, editor.ranges, calculator, unknown)
+        editor.memo[key] = calculator
+    return calculator

@@ -51,7 +51,6 @@ _FIRST = frozenset(
         "Dropout",
         "Upsample",
         "ReverseSequence",
-        "Trilu",
     ]
 )
 _AVERAGES = frozenset(["AveragePool", "GlobalAveragePool", "ReduceMean", "Mean"])
@@ -152,8 +151,10 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
         return Interval(pick(i.low for i in x), pick(i.high for i in x), nan, integral)
     if op == "Clip":
         return _clip(editor, node, x)
-    if op in ("Concat",):
+    if op == "Concat":
         return union(x)
+    if op == "Trilu":
+        return union([x[0], Interval(0.0, 0.0, False, True)])
     if op == "Where":
         return union(x[1:3])
     if op == "Pad":
@@ -172,12 +173,12 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     if op == "Resize":
         mode = node.attrs.get("mode", "nearest")
         if mode == "cubic":
-            return added(x[0], Interval(-0.5 * x[0].magnitude, 0.5 * x[0].magnitude, False))
+            return added(x[0], Interval(-x[0].magnitude, x[0].magnitude, False))
         return Interval(x[0].low, x[0].high, x[0].nan, x[0].integral and mode == "nearest")
     if op == "GridSample":
         zero = union([x[0], Interval(0.0, 0.0, False, True)])
         cubic = str(node.attrs.get("mode", "")).endswith("cubic")
-        extra = 0.5 * zero.magnitude if cubic else 0.0
+        extra = zero.magnitude if cubic else 0.0
         return Interval(zero.low - extra, zero.high + extra, zero.nan)
     if op in ("ArgMax", "ArgMin"):
         return Interval(0.0, FP16_MAX, False, True)
@@ -347,6 +348,7 @@ READS_INPUTS = (
             "Sin",
             "Cos",
             "Sign",
+            "Trilu",
         ]
     )
 )

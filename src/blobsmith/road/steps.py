@@ -98,10 +98,11 @@ def rewrite_graph(
 ) -> tuple[Model, tuple[str, ...]]:
     if not sets:
         return model, ()
-    from ..graph.rewrites import rewrite
+    from ..graph.rewrites import KnownInputs, rewrite
 
     cost = functools.partial(_cost, request, model) if "faster" in sets else None
-    done = rewrite(model.proto, sets=sets, cost=cost)
+    known = KnownInputs.of(model.inputs)
+    done = rewrite(model.proto, sets=sets, cost=cost, ranges=known.ranges, whole=known.whole)
     names = tuple(applied.rule for applied in done.applied)
     clock.step(
         "rewrite", f"{len(names)} applied" if names else "nothing to do",

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .apply import rewrite
+    from .inputs import KnownInputs
     from .registry import rules
     from .report import Applied, Rejected, RewriteResult
 
-__all__ = ["Applied", "Rejected", "RewriteResult", "rewrite", "rules"]
+__all__ = ["Applied", "KnownInputs", "Rejected", "RewriteResult", "rewrite", "rules"]
 
 _HOMES = {
     "Applied": "report",
     "Rejected": "report",
     "RewriteResult": "report",
+    "KnownInputs": "inputs",
     "rewrite": "apply",
     "rules": "registry",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...bounds import Interval, bounds
+from ...bounds import Interval, certain
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -25,7 +25,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     if node.op in ("Max", "Min"):
         if len(node.inputs) == 2:
             winner = _winner(editor, node)
-    elif _unchanged(editor, node, bounds(editor, node.inputs[0])):
+    elif _unchanged(editor, node, certain(editor, node.inputs[0])):
         winner = node.inputs[0]
     if winner is None or editor.shape(winner) != editor.shape(node.output):
         return None
@@ -40,7 +40,7 @@ def find(editor: Editor, node: Node) -> Outcome:
 
 
 def _winner(editor: Editor, node: Node) -> str | None:
-    left, right = (bounds(editor, name) for name in node.inputs)
+    left, right = (certain(editor, name) for name in node.inputs)
     if math.isnan(left.low + right.high) or math.isnan(left.high + right.low):
         return None
     if left.nan or right.nan:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ...bounds import bounds
+from ...bounds import certain
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -56,7 +56,7 @@ def find_infinite(editor: Editor, node: Node) -> Outcome:
         shape = editor.shape(node.output)
         if limit is None or math.isfinite(limit) or shape is None:
             continue
-        if not math.isnan(limit) and not bounds(editor, other).finite:
+        if not math.isnan(limit) and not certain(editor, other).finite:
             continue
         # with the constant second: x > inf, x < inf, x == inf
         greater = {"Greater": limit < 0, "Less": limit > 0, "Equal": False}[node.op]

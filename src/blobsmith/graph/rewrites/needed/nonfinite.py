@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...bounds import FP16_MAX, bounds
+from ...bounds import FP16_MAX, certain
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -21,7 +21,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     shape = editor.shape(source)
     if shape is None:
         return None
-    known = bounds(editor, source)
+    known = certain(editor, source)
     possible = known.nan if node.op == "IsNaN" else not (abs(known.magnitude) <= FP16_MAX)
     if not possible:
         never = np.broadcast_to(np.array(False), shape)
