@@ -165,15 +165,17 @@ def _section(
 def _check_totals(data: bytes, header: Header, stages: tuple[Stage, ...], name: str) -> None:
     """What the header says of the stages as a whole: kinds present, scratch memory used."""
     cursor = Cursor(data, 0, len(data), name, "header")
-    every = [*stages, *(stage.injected for stage in stages if stage.injected is not None)]
-    kinds = {category(stage.type_id) for stage in every}
+    injected = [stage.injected for stage in stages if stage.injected is not None]
+    every = [*stages, *injected]
+    kinds = {category(stage.type_id) for stage in stages}
+    inside = {category(stage.type_id) for stage in injected}  # the flags may leave these out
     flags = (
         ("hardware", "has_hw_stage", header.has_hw),
         ("software", "has_shave_stage", header.has_shave),
         ("dma", "has_dma_stage", header.has_dma),
     )
     for index, (kind, field, flag) in enumerate(flags):
-        if flag != (kind in kinds):
+        if (kind in kinds and not flag) or (flag and kind not in kinds | inside):
             raise cursor.fail(
                 f"{field} is {int(flag)}, the stages say otherwise", field, 104 + 4 * index
             )

@@ -46,7 +46,7 @@ RULES: tuple[Rule, ...] = (
     filters.RULE,
     staying.RULE,
     siblings.RULE,
-    pools.RULE,
+    *pools.RULES,
     morphology.RULE,
     squares.RULE,
     extremes.RULE,

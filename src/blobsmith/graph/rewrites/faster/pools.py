@@ -1,4 +1,4 @@
-"""Max pools that the engine does not pad: the padding as a stage of its own.
+"""Max pools that the engine does not pad: the padding as a stage of its own. Pools of one pixel.
 
 A padded max pool of stride 1 becomes dozens of stages (3x3: 42, 11x11: 116); Pad and an unpadded
 one are two. The border is repeated: the largest of a window that reaches over the border is
@@ -39,12 +39,41 @@ def find(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(node,), by_cost=True, without_cost=plain, signature=node.output)
 
 
-RULE = Rule(
-    name="max-pool-padding",
-    set="faster",
-    exactness="exact",
-    why="a padded max pool of stride 1 is dozens of stages; with a Pad before it, two",
-    roots=("MaxPool",),
-    find=find,
-    order=40,
+def find_single(editor: Editor, node: Node) -> Outcome:
+    """A pool whose window is one pixel, at every pixel."""
+    kernel = node.attrs.get("kernel_shape", [])
+    if any(k != 1 for k in kernel) or not kernel or (len(node.outputs) > 1 and node.outputs[1]):
+        return None
+    if editor.shape(node.inputs[0]) != editor.shape(node.output):
+        return None
+    if any(s != 1 for s in node.attrs.get("strides", [])) or any(node.attrs.get("pads", [])):
+        return None
+    if node.output in editor.outputs:
+        return None
+
+    def apply() -> None:
+        Builder(editor, like=node).commit([node], {node.output: node.inputs[0]})
+
+    return Change(apply, nodes=(node,))
+
+
+RULES = (
+    Rule(
+        name="single-pixel-pool",
+        set="faster",
+        exactness="exact",
+        why="a pool over windows of one pixel changes nothing",
+        roots=("MaxPool", "AveragePool"),
+        find=find_single,
+        order=10,
+    ),
+    Rule(
+        name="max-pool-padding",
+        set="faster",
+        exactness="exact",
+        why="a padded max pool of stride 1 is dozens of stages; with a Pad before it, two",
+        roots=("MaxPool",),
+        find=find,
+        order=40,
+    ),
 )

@@ -22,20 +22,22 @@ from . import (
     norms,
     outputs,
     pads,
+    pools,
     resize,
     scalars,
     scatter,
     sequences,
     spectral,
     stable,
+    volumes,
     weights,
     wholes,
 )
 
 _MODULES = (
     activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
-    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, resize, scalars, scatter,
-    sequences, spectral, stable, weights, wholes,
+    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, resize, scalars,
+    scatter, sequences, spectral, stable, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
