@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
     Feeds = dict[str, Array]
 
+_GRAIN = 4 / 255  # of the gradient's noise
 _CHANNEL_AXES = {"NCHW": 1, "CHW": 0, "NHWC": 3, "HWC": 2}
 
 
@@ -23,6 +24,9 @@ def frames_for(
     specs: Sequence[TensorSpec], *, seed: int = 0, photograph: bool = True
 ) -> list[Feeds]:
     """Input sets at the blob's boundary: noise, a photograph, a gradient, all low, all high.
+
+    The gradient carries a little noise, as every sensor's picture of one does: on an exact ramp a
+    function that compares neighbours is decided by the rounding of FP32 itself.
 
     Args:
         specs: the inputs; U8 in 0..255, floating-point ones in their `value_range`, or -1..1.
@@ -67,7 +71,8 @@ def _unit(kind: str, shape: tuple[int, ...], rng: np.random.Generator, index: in
         rows = np.linspace(0, 1, shape[-2])[:, None]
         columns = np.linspace(0, 1, shape[-1])[None, :]
         ramp = (rows + (index + 1) * columns) / (index + 2)
-        spread: Array = np.broadcast_to(ramp, shape).copy()
+        grain = rng.uniform(-_GRAIN, _GRAIN, shape)
+        spread: Array = np.clip(np.broadcast_to(ramp, shape) + grain, 0, 1)
         return spread
     return _photograph(shape, index)
 
