@@ -127,12 +127,14 @@ class Rewriting:
         """Runs the rules until none applies; whether anything changed."""
         changed = False
         for _ in range(_MAX_PASSES):
-            again = False
-            for rule in chosen:
-                again |= self.run_rule(rule)
-            if not again:
+            active = [rule for rule in chosen if self.run_rule(rule)]
+            if not active:
                 return changed
             changed = True
+        for rule in active:
+            self.rejected[rule.name, ""] = Rejected(
+                rule.name, (), "the whole graph", f"still applies after {_MAX_PASSES} passes"
+            )
         return changed
 
     def run_rule(self, rule: Rule) -> bool:
