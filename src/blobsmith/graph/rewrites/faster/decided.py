@@ -8,6 +8,7 @@ from ...bounds import Interval, certain
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..needed.weights import KEEPS_APART
 from ..rule import Change, Outcome, Rule
 from .patterns import clip_limits
 
@@ -22,6 +23,8 @@ def _unchanged(editor: Editor, node: Node, known: Interval) -> bool:
 def find(editor: Editor, node: Node) -> Outcome:
     """A Clip, Relu or Abs of values within its limits; a Max or Min that one operand wins."""
     winner = None
+    if KEEPS_APART in node.metadata:
+        return None
     if node.op in ("Max", "Min"):
         if len(node.inputs) == 2:
             winner = _winner(editor, node)

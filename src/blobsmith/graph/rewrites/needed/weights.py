@@ -4,6 +4,8 @@ The compiler multiplies a scalar before or after a convolution into its weights,
 what has become smaller than FP16's normal range to 0 or to 2^-14 (docs/compiler.md, trap 4): a
 kernel of 0.002 behind a division by 255 is lost. Scaling the weights alone does not help, because
 the factor that undoes it is multiplied in as well; a Relu or Clip between them keeps them apart.
+Where the values flow into another convolution, through nothing but what commutes with a positive
+factor, its weights undo the factor and no stage is added.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
 from ..rule import Change, Outcome, Refused, Rule
+from .absorb import Absorption, absorb
 from .scaling import LEAST_FACTOR, ROOM
 
+KEEPS_APART = "keeps apart"
+"""Metadata of a node that must stay though it changes no value."""
 _SMALLEST = 2.0**-14
 _WORTH = 2.0**-12  # of a sum of weights: what may be lost without notice
 
@@ -92,17 +97,63 @@ def find_conv(editor: Editor, node: Node) -> Outcome:
     power = _power(weights, before.factor * after.factor, reach)
     outer = before.factor * 2.0**-power
     held = weights * np.float32(2.0**power)
-    if lost(held) >= lost(effective) or not before.factor > 0:
-        return Refused("no factor brings all its weights into FP16's range")
     offset = None if bias is None else (bias / np.float32(outer)).astype(np.float32)
-    if offset is not None and np.abs(offset).max() > FP16_MAX / 2:
+    room = offset is None or np.abs(offset).max() <= FP16_MAX / 2
+    if lost(held) < lost(effective) and outer > 0 and room:
+        taken = absorb(editor, node.output, outer, fits=lambda w: lost(w) <= _WORTH)
+        return _rescaled(editor, node, before, _Held(held, offset, outer, taken))
+    if before.nodes and lost(weights * after.factor) <= _WORTH:
+        return _scaled_first(editor, node, before)
+    if not room:
         return Refused("its bias leaves no room for larger weights")
+    return Refused("no factor brings all its weights into FP16's range")
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Weights and bias that FP16 holds, and the factor that makes them what they were.
+
+    Attributes:
+        taken: the factor in the weights of what reads the result; None: it must be multiplied.
+    """
+
+    weights: Array
+    bias: Array | None
+    outer: float
+    taken: Absorption | None
+
+
+def _rescaled(editor: Editor, node: Node, before: _Scale, held: _Held) -> Change:
+    """The convolution with larger weights, and the factor behind it, or where it costs nothing."""
+    small = math.prod(editor.shape(before.end) or ()) < math.prod(editor.shape(node.output) or ())
+    positive = bounds(editor, node.output).low >= 0
+    original = editor.constant(node.inputs[1])
+    if held.taken is None and before.nodes and small and original is not None:
+        after = _after(editor, node.output)
+        if lost(original * after.factor) <= _WORTH:
+            return _scaled_first(editor, node, before)
 
     def apply() -> None:
         b = Builder(editor, like=node)
-        made = b.op("Conv", before.end, held, offset, **node.attrs)
-        result = b.op("Mul", apart(b, made, bounds(editor, node.output).low >= 0), outer)
+        made = b.op("Conv", before.end, held.weights, held.bias, **node.attrs)
+        if held.taken is not None:
+            held.taken.commit(b, made, [*before.nodes, node])
+            return
+        result = b.op("Mul", apart(b, made, positive), held.outer)
         b.commit([*before.nodes, node], {node.output: result})
+
+    return Change(apply, nodes=(*before.nodes, node))
+
+
+def _scaled_first(editor: Editor, node: Node, before: _Scale) -> Change:
+    """The factors before the convolution, kept from its weights."""
+    positive = bounds(editor, before.end).low >= 0 and before.factor > 0
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        scaled = apart(b, b.op("Mul", before.end, before.factor), positive)
+        made = b.op("Conv", scaled, *node.inputs[1:], **node.attrs)
+        b.commit([*before.nodes, node], {node.output: made})
 
     return Change(apply, nodes=(*before.nodes, node))
 
@@ -118,7 +169,9 @@ def _power(weights: Array, around: float, reach: float) -> int:
 
 def apart(b: Builder, value: str, positive: bool) -> str:
     """The value behind an operator over which the compiler moves no factor."""
-    return b.op("Relu", value) if positive else b.clip(value, -FP16_MAX, FP16_MAX)
+    made = b.op("Relu", value) if positive else b.clip(value, -FP16_MAX, FP16_MAX)
+    b.nodes[-1].metadata[KEEPS_APART] = "1"
+    return made
 
 
 def find_tensor(editor: Editor, node: Node) -> Outcome:
