@@ -101,6 +101,7 @@ for n in "rgb_to_lab rgb_to_xyz rgb_to_ycbcr ycbcr_to_rgb yuv_to_rgb rgb_to_yuv4
     add(g, n, u(getattr(KC, n)))
 add(g, "rgb_to_hsv_255", lambda x: KC.rgb_to_hsv(x), ODD)
 add(g, "bgr_to_rgba", u(lambda x: KC.bgr_to_rgba(x, 0.7)))
+add(g, "luv_to_rgb_unit", u(KC.luv_to_rgb))
 add(g, "luv_to_rgb", lambda x: KC.luv_to_rgb((x - T([0., 100, 120]).view(1, 3, 1, 1)) * T([100 / 255., .6, .6]).view(1, 3, 1, 1)))
 add(g, "hls_to_rgb_range", lambda x: KC.hls_to_rgb(x * T([6.2831853 / 255, 1 / 255., 1 / 255.]).view(1, 3, 1, 1)))
 add(g, "lab_round_trip", u(lambda x: KC.lab_to_rgb(KC.rgb_to_lab(x))))

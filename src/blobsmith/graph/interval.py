@@ -37,6 +37,8 @@ class Interval:
     @property
     def whole(self) -> bool:
         """Every element is mathematically an integer, whatever rounding did to it."""
+        if not math.isfinite(self.step):
+            return False
         nearest = round(self.step)
         near = nearest >= 1 and abs(self.step - nearest) < 1e-5 * nearest
         return not self.nan and (self.integral or near)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BlobsmithError, CheckFailed, OperatorError
+from ..errors import BlobError, BlobsmithError, CheckFailed, OperatorError
 from .request import Request, Result
 from .steps import (
     Clock,
@@ -50,7 +50,7 @@ def run(request: Request) -> Result:
             model, found = fp16(model, request, fix, attempt)
             blobs = compile_blobs(model, request, attempt)
             verification = verify_blobs(request, source, model, blobs, frames, reference, attempt)
-        except (CheckFailed, OperatorError) as error:
+        except (CheckFailed, OperatorError, BlobError) as error:  # the emulator may lack a stage
             last = last or error
             tried = f"{'+'.join(sets) or 'no'} rewrites{', FP16 repaired' if fix else ''}"
             warnings.append(f"not taken: {tried}: {error.what}")

@@ -16,7 +16,7 @@ from ...editor import Array, Editor
 from ...node import Node
 from ..rule import Change, Outcome, Refused, Rule
 
-_SHORT = 32
+_SHORT = 2
 
 
 def find_elements(editor: Editor, node: Node) -> Outcome:
@@ -61,8 +61,57 @@ def find_elements(editor: Editor, node: Node) -> Outcome:
     if index is not None:
         return Change(constant, nodes=(node,))
     if length > _SHORT:
-        return Refused(f"its axis has {length} positions to choose from by data")
+        rows = _row_index(editor, node, axis, data, out)
+        if rows:
+            return Change(lambda: _take_rows(editor, node, axis, rows), nodes=(node,))
+        return Change(lambda: _take_flat(editor, node, axis, data), nodes=(node,))
     return Change(masked, nodes=(node,))
+
+
+def _row_index(
+    editor: Editor, node: Node, axis: int, data: tuple[int, ...], out: tuple[int, ...]
+) -> str:
+    """The index before it was repeated along all other axes; "" if it is not such a one."""
+    maker = editor.producer(node.inputs[1])
+    if maker is None or maker.op != "Expand":
+        return ""
+    shape = editor.shape(maker.inputs[0]) or ()
+    shape = (1,) * (len(out) - len(shape)) + shape
+    one = all(size == 1 for a, size in enumerate(shape) if a != axis) and shape[axis] == out[axis]
+    same = all(data[a] == out[a] for a in range(len(out)) if a != axis)
+    return maker.inputs[0] if one and same else ""
+
+
+def _position(b: Builder, index: str, length: int) -> str:
+    """The index as 32-bit integers, counted from the start."""
+    position = b.cast(index, np.int32)
+    if bounds(b.editor, index).low >= 0:
+        return position
+    from_end = b.op("Add", position, np.array(length, np.int32))
+    return b.op("Where", b.op("Less", b.cast(position, np.float32), 0.0), from_end, position)
+
+
+def _take_rows(editor: Editor, node: Node, axis: int, index: str) -> None:
+    b = Builder(editor, like=node)
+    out = b.shape(node.output)
+    position = b.reshape(_position(b, index, b.shape(node.inputs[0])[axis]), [out[axis]])
+    b.commit([node], {node.output: b.op("Gather", node.inputs[0], position, axis=axis)})
+
+
+def _take_flat(editor: Editor, node: Node, axis: int, data: tuple[int, ...]) -> None:
+    """One Gather from the flattened data: positions are 32-bit integers, which stay exact."""
+    b = Builder(editor, like=node)
+    out = b.shape(node.output)
+    steps = [math.prod(data[a + 1 :]) for a in range(len(data))]
+    places = np.indices(out)
+    base = sum(places[a] * steps[a] for a in range(len(data)) if a != axis)
+    position = _position(b, node.inputs[1], data[axis])
+    if steps[axis] != 1:
+        position = b.op("Mul", position, np.array(steps[axis], np.int32))
+    if np.any(base):
+        position = b.op("Add", position, np.asarray(base, np.int32))
+    flat = b.reshape(node.inputs[0], [math.prod(data)])
+    b.commit([node], {node.output: b.op("Gather", flat, position, axis=0)})
 
 
 def find_nd(editor: Editor, node: Node) -> Outcome:
@@ -108,7 +157,7 @@ def find_index(editor: Editor, node: Node) -> Outcome:
 
 RULES = (
     Rule(
-        "gather-elements", "needed", "exact", "GatherElements as one Gather, or as masks",
+        "gather-elements", "needed", "exact", "GatherElements as one Gather from the flattened data",
         ("GatherElements",), find_elements, order=30,
     ),
     Rule(

@@ -18,10 +18,10 @@ from ..rule import Change, Outcome, Refused, Rule
 _IN_FLOATS = [
     "Greater", "Less", "Clip", "Sign", "Floor", "Ceil", "Round", "ReduceMax", "ReduceSum",
     "ReduceProd", "Tile", "Pad", "MaxPool", "Pow", "Mod", "ReduceMean", "CumSum", "Relu",
-    "MatMul", "Conv",
+    "MatMul", "Conv", "Expand",
 ]  # fmt: skip
 _UNKNOWN = 60000.0  # bounds this wide say more of the bounds than of the values
-_KEEPS_DTYPE_OF_OTHERS = {"Tile": 1, "Pad": 2, "CumSum": 1, "ReduceSum": 1}
+_KEEPS_DTYPE_OF_OTHERS = {"Tile": 1, "Expand": 1, "Pad": 2, "CumSum": 1, "ReduceSum": 1}
 
 
 def _is_integer(editor: Editor, value: str) -> bool:

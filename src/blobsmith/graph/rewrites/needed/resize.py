@@ -1,5 +1,8 @@
 """Resizes that the compiler lacks (cubic, antialiased, cropped): two constant matrices.
 
+It also takes the quotient of the sizes for the scale that was asked for: 41 rows times 2.7 are 110,
+which is a scale of 2.68, and every row would be taken from the wrong place without a word.
+
 A resize treats rows and columns apart. The matrix of an axis is what the operator itself makes of
 the unit vectors, so every mode and coordinate convention comes out as ONNX Runtime defines it.
 """
@@ -30,6 +33,7 @@ def find(editor: Editor, node: Node) -> Outcome:
         and not node.attrs.get("antialias", 0)
         and not node.attrs.get("exclude_outside", 0)
         and editor.rank(node.inputs[0]) == 4
+        and _scales_are_quotients(editor, node)
     ):
         return None
     shape, out = editor.shape(node.inputs[0]), editor.shape(node.output)
@@ -51,6 +55,19 @@ def find(editor: Editor, node: Node) -> Outcome:
         b.commit([node], {node.output: b.reshape(value, out)})
 
     return Change(apply, nodes=(node,))
+
+
+def _scales_are_quotients(editor: Editor, node: Node) -> bool:
+    """Whether the scales say what the sizes say."""
+    scales = editor.constant(node.input(2)) if node.input(2) else None
+    shape, out = editor.shape(node.inputs[0]), editor.shape(node.output)
+    if scales is None or scales.size == 0 or shape is None or out is None:
+        return True
+    coordinates = str(node.attrs.get("coordinate_transformation_mode", "half_pixel"))
+    if coordinates == "align_corners" or len(scales) != len(shape):
+        return True
+    quotients = np.array(out) / np.array(shape)
+    return bool(np.all(np.abs(scales - quotients) * np.array(out) < 1e-3))
 
 
 def _matrix(

@@ -161,7 +161,7 @@ def _scaled_first(editor: Editor, node: Node, before: _Scale) -> Change:
 def _power(weights: Array, around: float, reach: float) -> int:
     """The power of two for the weights: enough for them, bearable for what undoes it."""
     sizes = np.abs(weights[weights != 0])
-    wanted = math.ceil(math.log2(_SMALLEST / sizes.min()))
+    wanted = math.ceil(math.log2(_SMALLEST / float(sizes.min())))
     room = math.floor(math.log2(ROOM / reach)) if 0 < reach < math.inf else 0
     undone = math.floor(math.log2(abs(around) / LEAST_FACTOR))
     return max(min(wanted, room, undone), 0)
