@@ -39,3 +39,22 @@ def test_warnings_of_all_samples_are_counted_together(compile_blob: Callable[...
     assert blob.header.batch_size == 2
     result = Emulator(blob).run({"x": np.full((2, 3, 4, 4), 300, np.float16)})
     assert [(w.kind, w.count) for w in result.warnings] == [("overflow", 2 * 3 * 4 * 4)]
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "out"),
+    [
+        ("MaxPool", {"kernel_shape": [3, 3]}, (2, 3, 10, 14)),
+        ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2]}, (2, 3, 6, 8)),
+        ("ReduceMax", {"axes": [1], "keepdims": 1}, (2, 1, 12, 16)),
+    ],
+)
+def test_pools_of_a_batch(
+    compile_blob: Callable[..., bytes], op: str, attrs: dict[str, object], out: tuple[int, ...]
+) -> None:
+    shape = (2, 3, 12, 16)
+    data = model([node(op, "x", "y", **attrs)], {"x": shape}, {"y": out})
+    blob = Blob.from_bytes(compile_blob(data, inputs="fp16"))
+    frames = {"x": np.random.default_rng(0).uniform(-4, 4, shape).astype(np.float16)}
+    result = Emulator(blob).run(frames)["y"]
+    np.testing.assert_allclose(result, reference(data, frames)["y"], rtol=2.0**-10, atol=1e-4)

@@ -63,6 +63,8 @@ class _Operation:
         self.source: Source = ctx.source(op.input, "input")
         buffer = ctx.buffer(op.output)
         x = nchw(self.source.data, self.source.desc)
+        if op.op_type == _POOL and x.shape[0] > 1:
+            x, buffer = self._as_channels(x, buffer)
         channels = slice(op.out_chan_offset, op.out_chan_offset + op.out_num_chans)
         self.target = self._target(buffer, channels)
         out = nchw(self.target.data, self.target.desc)
@@ -72,6 +74,17 @@ class _Operation:
         if self.target.desc.dim_ids[:2] != (0, 1) or not self.out.flags.c_contiguous:
             raise ctx.fail(f"operation {position} writes an interleaved tensor")
         self.pads = self._pads()
+
+    def _as_channels(self, x: np.ndarray, buffer: Buffer) -> tuple[np.ndarray, Buffer]:
+        """A batch of pictures as channels of one, which is how the engine pools them."""
+        desc, ids = buffer.desc, buffer.desc.dim_ids
+        batch, planes, *size = x.shape
+        joined = x.reshape(1, batch * planes, *size)
+        dense = desc.strides[-1] == desc.dims[-2] * desc.strides[-2] if len(ids) == 4 else False
+        if ids != (0, 1, 2, 3) or not dense or not np.shares_memory(x, joined):
+            raise self.ctx.fail("it pools a batch that is not dense")
+        dims = (*desc.dims[:2], desc.dims[2] * desc.dims[3], 1)
+        return joined, replace(buffer, desc=replace(desc, dims=dims))
 
     def _target(self, buffer: Buffer, channels: slice) -> Target:
         """The slice of the output's channels that this operation writes."""

@@ -23,6 +23,7 @@ from . import (
     outputs,
     pads,
     pools,
+    ranks,
     resize,
     scalars,
     scatter,
@@ -36,7 +37,7 @@ from . import (
 
 _MODULES = (
     activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
-    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, resize, scalars,
+    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars,
     scatter, sequences, spectral, stable, volumes, weights, wholes,
 )  # fmt: skip
 
