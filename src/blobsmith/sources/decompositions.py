@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .bits import BITS
 from .elementary import CONDITIONS, ELEMENTARY
+from .folding import FOLDING, pair
 
 
 def _always(*args: Any, **kwargs: Any) -> bool:
@@ -73,8 +75,8 @@ def _diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
 def _unfold(
     x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
-    (kh, kw), (dh, dw) = _pair(kernel_size), _pair(dilation)
-    (ph, pw), (sh, sw) = _pair(padding), _pair(stride)
+    (kh, kw), (dh, dw) = pair(kernel_size), pair(dilation)
+    (ph, pw), (sh, sw) = pair(padding), pair(stride)
     x = F.pad(x, (pw, pw, ph, ph))
     batch, channels, height, width = x.shape
     rows = (height - dh * (kh - 1) - 1) // sh + 1
@@ -97,42 +99,6 @@ def _window(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     before = (slice(None),) * axis
     places = [(*before, slice(i, i + stop, step)) for i in range(size)]
     return torch.stack([x[place] for place in places], -1)
-
-
-def _fold(
-    x: Tensor,
-    output_size: Any,
-    kernel_size: Any,
-    dilation: Any = 1,
-    padding: Any = 0,
-    stride: Any = 1,
-) -> Tensor:
-    (height, width), (kh, kw) = _pair(output_size), _pair(kernel_size)
-    (dh, dw), (ph, pw), (sh, sw) = _pair(dilation), _pair(padding), _pair(stride)
-    rows = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
-    columns = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
-    batch, taps = x.shape[0], kh * kw
-    channels = x.shape[1] // taps
-    weight = torch.eye(taps).reshape(taps, 1, kh, kw).repeat(channels, 1, 1, 1)
-    over = (
-        height + 2 * ph - dh * (kh - 1) - 1 - sh * (rows - 1),
-        width + 2 * pw - dw * (kw - 1) - 1 - sw * (columns - 1),
-    )
-    return F.conv_transpose2d(
-        x.reshape(batch, channels * taps, rows, columns),
-        weight,
-        stride=(sh, sw),
-        padding=(ph, pw),
-        output_padding=over,
-        groups=channels,
-        dilation=(dh, dw),
-    )
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, (tuple, list)):
-        return (int(value[0]), int(value[-1]))
-    return (int(value), int(value))
 
 
 def _affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
@@ -253,7 +219,6 @@ _TABLE: dict[Callable[..., Any], tuple[Any, ...]] = {
     _diag: (torch.diag, Tensor.diag),
     _diagonal: (torch.diagonal, Tensor.diagonal),
     _unfold: (F.unfold,),
-    _fold: (F.fold,),
     _affine_grid: (F.affine_grid,),
     _solve: (torch.linalg.solve,),
     _inverse: (torch.inverse, Tensor.inverse, torch.linalg.inv),
@@ -267,7 +232,6 @@ _TABLE: dict[Callable[..., Any], tuple[Any, ...]] = {
 }
 _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _unfold: lambda x, *args, **kwargs: x.dim() == 4,
-    _fold: lambda x, *args, **kwargs: x.dim() == 3,
     _affine_grid: lambda theta, size, *args, **kwargs: len(size) == 4,
     _solve: _small,
     _inverse: _small,
@@ -277,8 +241,16 @@ _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _searchsorted: _plain_search,
     _bucketize: lambda x, boundaries, **kwargs: isinstance(x, Tensor),
 }
+_CHECKED = {**BITS, **FOLDING}
 DECOMPOSITIONS: dict[Any, Decomposition] = {
-    function: Decomposition(make, {**CONDITIONS, **_CONDITIONS}.get(make, _always))
-    for make, functions in {**ELEMENTARY, **_TABLE}.items()
-    for function in functions
+    **{
+        function: Decomposition(make, {**CONDITIONS, **_CONDITIONS}.get(make, _always))
+        for make, functions in {**ELEMENTARY, **_TABLE}.items()
+        for function in functions
+    },
+    **{
+        function: Decomposition(make, fits)
+        for make, (functions, fits) in _CHECKED.items()
+        for function in functions
+    },
 }

@@ -9,6 +9,7 @@ from . import (
     doubles,
     einsum,
     elementary,
+    encodings,
     fold,
     forms,
     gathers,
@@ -30,15 +31,16 @@ from . import (
     sequences,
     spectral,
     stable,
+    transposed,
     volumes,
     weights,
     wholes,
 )
 
 _MODULES = (
-    activations, compare, doubles, einsum, elementary, fold, forms, gathers, grid, guards,
+    activations, compare, doubles, einsum, elementary, encodings, fold, forms, gathers, grid, guards,
     histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars,
-    scatter, sequences, spectral, stable, volumes, weights, wholes,
+    scatter, sequences, spectral, stable, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -24,7 +24,8 @@ _SHALLOW = 8
 _MANY_PRODUCTS = 256
 
 
-def _axes(editor: Editor, node: Node) -> list[int] | None:
+def axes_of(editor: Editor, node: Node) -> list[int] | None:
+    """The axes of a reduction, counted from the start; None if they are computed."""
     rank = editor.rank(node.inputs[0])
     if rank is None:
         return None
@@ -38,7 +39,7 @@ def _axes(editor: Editor, node: Node) -> list[int] | None:
 
 def find_reduction(editor: Editor, node: Node) -> Outcome:
     """A reduction over adjacent axes, together shorter than 16, behind more than eight others."""
-    shape, axes = editor.shape(node.inputs[0]), _axes(editor, node)
+    shape, axes = editor.shape(node.inputs[0]), axes_of(editor, node)
     out = editor.shape(node.output)
     if shape is None or axes is None or out is None or not editor.is_float(node.inputs[0]):
         return None

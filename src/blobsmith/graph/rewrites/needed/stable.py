@@ -11,7 +11,10 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
+from .forms import axes_of
 from .functions import polynomial
+
+_BEARABLE_EXPONENT = 6.0
 
 
 @cache
@@ -110,7 +113,43 @@ def find_products(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(over, spare, node))
 
 
+def find_log_sum_exp(editor: Editor, node: Node) -> Outcome:
+    """ReduceLogSumExp, or the logarithm of a sum of exponentials, that may leave FP16's range."""
+    nodes, source = [node], node.inputs[0]
+    reduction = node
+    if node.op == "Log":
+        total = editor.producer(node.inputs[0])
+        power = editor.producer(total.inputs[0]) if total is not None else None
+        if total is None or power is None or total.op != "ReduceSum" or power.op != "Exp":
+            return None
+        if editor.uses(total.output) != 1:
+            return None
+        nodes, source, reduction = [power, total, node], power.inputs[0], total
+    axes = axes_of(editor, reduction)
+    if axes is None:
+        return None
+    known = bounds(editor, source)
+    if -_BEARABLE_EXPONENT <= known.low and known.high <= _BEARABLE_EXPONENT:
+        return None
+    keep = bool(reduction.attrs.get("keepdims", 1))
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        top = b.reduce("ReduceMax", source, axes)
+        shares = b.op("Exp", b.op("Sub", source, top))
+        result = b.op("Add", b.op("Log", b.reduce("ReduceSum", shares, axes)), top)
+        shape = editor.shape(node.output)
+        b.commit(nodes, {node.output: result if keep else b.reshape(result, shape or ())})
+
+    return Change(apply, nodes=tuple(nodes))
+
+
 RULES = (
+    Rule(
+        "log-sum-exp", "needed", "reorder",
+        "the logarithm of a sum of exponentials, with the largest exponent taken out",
+        ("ReduceLogSumExp", "Log"), find_log_sum_exp, order=30,
+    ),
     Rule(
         "log-of-one-plus", "needed", Approx(1.0, floor=2.0**-10),
         "log(1 + u) of a small u by a polynomial or a quotient", ("Log",), find_log1p, order=36,
