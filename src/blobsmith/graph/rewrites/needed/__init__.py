@@ -31,6 +31,7 @@ from . import (
     sequences,
     spectral,
     stable,
+    tables,
     transposed,
     volumes,
     weights,
@@ -40,7 +41,7 @@ from . import (
 _MODULES = (
     activations, compare, doubles, einsum, elementary, encodings, fold, forms, gathers, grid, guards,
     histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars,
-    scatter, sequences, spectral, stable, transposed, volumes, weights, wholes,
+    scatter, sequences, spectral, stable, tables, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -125,6 +125,10 @@ def find_log_sum_exp(editor: Editor, node: Node) -> Outcome:
         if editor.uses(total.output) != 1:
             return None
         nodes, source, reduction = [power, total, node], power.inputs[0], total
+        less = editor.producer(source)
+        top = editor.producer(less.inputs[1]) if less is not None and less.op == "Sub" else None
+        if top is not None and top.op == "ReduceMax":
+            return None  # it is taken out already
     axes = axes_of(editor, reduction)
     if axes is None:
         return None
