@@ -73,6 +73,8 @@ def _row_index(
 ) -> str:
     """The index before it was repeated along all other axes; "" if it is not such a one."""
     maker = editor.producer(node.inputs[1])
+    while maker is not None and maker.op == "Cast":
+        maker = editor.producer(maker.inputs[0])
     if maker is None or maker.op != "Expand":
         return ""
     shape = editor.shape(maker.inputs[0]) or ()

@@ -11,7 +11,7 @@ factor, its weights undo the factor and no stage is added.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .scaling import LEAST_FACTOR, ROOM
 KEEPS_APART = "keeps apart"
 """Metadata of a node that must stay though it changes no value."""
 _SMALLEST = 2.0**-14
+_MOST_SPLIT = 12
 _WORTH = 2.0**-12  # of a sum of weights: what may be lost without notice
 
 
@@ -95,13 +96,10 @@ def find_conv(editor: Editor, node: Node) -> Outcome:
         np.abs(weights.reshape(weights.shape[0], -1)).sum(1).max()
     )
     power = _power(weights, before.factor * after.factor, reach)
-    outer = before.factor * 2.0**-power
-    held = weights * np.float32(2.0**power)
-    offset = None if bias is None else (bias / np.float32(outer)).astype(np.float32)
-    room = offset is None or np.abs(offset).max() <= FP16_MAX / 2
-    if lost(held) < lost(effective) and outer > 0 and room:
-        taken = absorb(editor, node.output, outer, fits=lambda w: lost(w) <= _WORTH)
-        return _rescaled(editor, node, before, _Held(held, offset, outer, taken))
+    held = _split(editor, node, before.factor, power) or _held(node, editor, before.factor, power)
+    room = held.bias is None or np.abs(held.bias).max() <= FP16_MAX / 2
+    if lost(held.weights) < lost(effective) and held.outer > 0 and room:
+        return _rescaled(editor, node, before, held)
     if before.nodes and lost(weights * after.factor) <= _WORTH:
         return _scaled_first(editor, node, before)
     if not room:
@@ -121,6 +119,27 @@ class _Held:
     bias: Array | None
     outer: float
     taken: Absorption | None
+
+
+def _held(node: Node, editor: Editor, before: float, power: int) -> _Held:
+    """Weights times a power of two, and a bias to match."""
+    weights, outer = editor.constant(node.inputs[1]), before * 2.0**-power
+    bias = editor.constant(node.input(2)) if node.input(2) else None
+    assert weights is not None
+    offset = None if bias is None else (bias / np.float32(outer)).astype(np.float32)
+    return _Held((weights * np.float32(2.0**power)).astype(np.float32), offset, outer, None)
+
+
+def _split(editor: Editor, node: Node, before: float, power: int) -> _Held | None:
+    """The power that both these weights and those of every reader bear; None if none does."""
+    for lower in range(_MOST_SPLIT):
+        found = _held(node, editor, before, power - lower)
+        if found.outer <= 0 or lost(found.weights) > _WORTH:
+            return None
+        taken = absorb(editor, node.output, found.outer, fits=lambda w: lost(w) <= _WORTH)
+        if taken is not None:
+            return replace(found, taken=taken)
+    return None
 
 
 def _rescaled(editor: Editor, node: Node, before: _Scale, held: _Held) -> Change:
