@@ -6,6 +6,7 @@ from ..rule import Rule
 from . import (
     activations,
     compare,
+    computed_kernels,
     doubles,
     einsum,
     elementary,
@@ -17,6 +18,7 @@ from . import (
     guards,
     histogram,
     integers,
+    logarithms,
     loops,
     mixtures,
     nonfinite,
@@ -39,9 +41,10 @@ from . import (
 )
 
 _MODULES = (
-    activations, compare, doubles, einsum, elementary, encodings, fold, forms, gathers, grid, guards,
-    histogram, integers, loops, mixtures, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars,
-    scatter, sequences, spectral, stable, tables, transposed, volumes, weights, wholes,
+    activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
+    gathers, grid, guards, histogram, integers, logarithms, loops, mixtures, nonfinite, norms,
+    outputs, pads, pools, ranks, resize, scalars, scatter, sequences, spectral, stable, tables,
+    transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
