@@ -18,6 +18,7 @@ from . import (
     guards,
     histogram,
     integers,
+    levels,
     logarithms,
     loops,
     mixtures,
@@ -42,7 +43,7 @@ from . import (
 
 _MODULES = (
     activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
-    gathers, grid, guards, histogram, integers, logarithms, loops, mixtures, nonfinite, norms,
+    gathers, grid, guards, histogram, integers, levels, logarithms, loops, mixtures, nonfinite, norms,
     outputs, pads, pools, ranks, resize, scalars, scatter, sequences, spectral, stable, tables,
     transposed, volumes, weights, wholes,
 )  # fmt: skip
