@@ -66,6 +66,8 @@ def find_log1p(editor: Editor, node: Node) -> Outcome:
             known = bounds(editor, u)
             if known.low < 0 or known.nan or known.low >= 0.5:
                 return None
+            if _RATIONAL < known.high <= 1.0:
+                return None  # the digits that the sum loses are few beside such a range
             top = min(known.high, 1.0)
 
             def apply(u: str = u, top: float = top, high: float = known.high) -> None:
