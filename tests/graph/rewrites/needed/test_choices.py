@@ -39,8 +39,16 @@ CASES = [
     Case("triangle-low", "y = Trilu<upper=0>(x, k)", ("triangle",), opset=14, gone=("Trilu",),
          constants={"k": np.int64(-1)}),
     Case("triangle-high", "y = Trilu(x)", ("triangle",), opset=14, gone=("Trilu",)),
-    Case("where-vector", "y = Where(m, x, v)", ("where-rank",), gone=(), constants={
+    Case("where-vector", "y = Where(m, x, v)", ("full-rank",), gone=(), constants={
         "m": np.arange(16) < 7, "v": np.arange(16, dtype=np.float32)}),
+    *(
+        Case(f"{op.lower()}-{len(z)}", f"y = {op}(x, z)", ("full-rank",),
+             z=f"float[{','.join(map(str, z))}]", low=1.0)
+        for op in ("Mul", "Sub", "Max", "Div")
+        for z in ((12, 16), (16,), (12, 1))
+    ),
+    Case("compare-2", "c = Greater(x, z) y = Cast<to=1>(c)", ("full-rank",), z="float[12,16]"),
+    Case("where-2", "c = Greater(x, z) y = Where(c, x, z)", ("full-rank",), z="float[12,16]"),
     Case("log-sum-exp", "y = ReduceLogSumExp<axes=[1]>(x)", ("log-sum-exp",),
          y="float[1,1,12,16]", gone=("ReduceLogSumExp",)),
     Case("log-sum-exp-apart", "e = Exp(x) s = ReduceSum<keepdims=0>(e, a) y = Log(s)",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...bounds import bounds
+from ...bounds import certain
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
@@ -19,6 +19,12 @@ from ..rule import Change, Outcome, Refused, Rule
 
 PAD_INFINITY = 60000.0
 """Stands for infinity: larger than any pixel, and FP16 holds it."""
+_LARGEST = 65504.0
+
+
+def infinity(editor: Editor, value: str) -> float:
+    """What stands for infinity beside a value: no element of it is larger."""
+    return PAD_INFINITY if certain(editor, value).magnitude <= PAD_INFINITY else _LARGEST
 
 
 def amounts(editor: Editor, node: Node) -> tuple[list[int], list[int]] | None:
@@ -53,7 +59,7 @@ def find_infinite(editor: Editor, node: Node) -> Outcome:
 
     shape, found = editor.shape(node.inputs[0]), amounts(editor, node)
     tests: list[Node] = []
-    if shape is not None and found is not None and bounds(editor, node.inputs[0]).finite:
+    if shape is not None and found is not None and certain(editor, node.inputs[0]).finite:
         tests = [
             reader
             for reader in editor.consumers(node.output)
@@ -65,7 +71,7 @@ def find_infinite(editor: Editor, node: Node) -> Outcome:
     def apply() -> None:
         b = Builder(editor, like=node)
         dtype = editor.dtype(node.inputs[0]) or np.dtype(np.float32)
-        value = np.array(math.copysign(PAD_INFINITY, fill), dtype)
+        value = np.array(math.copysign(infinity(editor, node.inputs[0]), fill), dtype)
         inputs = [node.inputs[0], node.inputs[1], value, node.input(3) or None]
         for test in tests:  # what asks for the padding is known: it is where the padding is
             width = list(zip(*(found or ((), ())), strict=True))

@@ -6,7 +6,7 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Change, Outcome, Refused, Rule
-from .pads import PAD_INFINITY
+from .pads import infinity
 
 _MOST_TAPS = 32
 
@@ -37,7 +37,7 @@ def find_dilated(editor: Editor, node: Node) -> Outcome:
     def apply() -> None:
         b = Builder(editor, like=node)
         pads = (0, 0, *begins, 0, 0, *ends)
-        value = b.pad(node.inputs[0], pads, fill=-PAD_INFINITY)
+        value = b.pad(node.inputs[0], pads, fill=-infinity(editor, node.inputs[0]))
         for axis in (1, 0):
             span = (result[2 + axis] - 1) * strides[axis] + 1
             starts = [tap * dilations[axis] for tap in range(kernel[axis])]
