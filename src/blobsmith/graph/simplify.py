@@ -21,6 +21,7 @@ from onnx import ModelProto
 from ..errors import BlobsmithError, ModelError, SimplifyError
 from ..tensors import TensorSpec
 from . import equivalence, lines, opset
+from .pool_sizes import explicit_pools
 from .stats import Change, GraphStats
 
 # A pad before a max pool is put into the pool by onnxsim. The pool then pads with minus infinity,
@@ -123,7 +124,7 @@ def _attempt(proto: ModelProto, attempt: _Attempt) -> ModelProto:
     import onnxsim
 
     copy = ModelProto()
-    copy.CopyFrom(proto)
+    copy.CopyFrom(explicit_pools(proto))
     talk = io.StringIO()
     try:
         with contextlib.redirect_stdout(talk), contextlib.redirect_stderr(talk):

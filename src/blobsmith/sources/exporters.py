@@ -18,6 +18,7 @@ from onnx import ModelProto
 from torch.fx.traceback import preserve_node_meta
 
 from ..graph import lines, opset
+from ..graph.pool_sizes import explicit_pools
 from .function import UserFunction
 from .outputs import flatten_outputs
 from .tracing import StaticTrace
@@ -96,7 +97,7 @@ def torchscript(
             verbose=True,
         )
     proto = lines.attach(onnx.load_model_from_string(file.getvalue()))
-    return Traced(proto, module.decisions)
+    return Traced(explicit_pools(proto), module.decisions)
 
 
 def dynamo(
@@ -120,7 +121,7 @@ def dynamo(
     proto = lines.attach(program.model_proto)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
-    return Traced(opset.lower(proto, partial=True), ())
+    return Traced(explicit_pools(opset.lower(proto, partial=True)), ())
 
 
 @contextlib.contextmanager
