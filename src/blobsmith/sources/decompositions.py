@@ -21,6 +21,9 @@ from .elementary import CONDITIONS, ELEMENTARY
 from .folding import FOLDING, pair
 
 
+_WIDE = 16  # windows longer than this are gathered one by one, not shifted element by element
+
+
 def _always(*args: Any, **kwargs: Any) -> bool:
     return True
 
@@ -95,6 +98,11 @@ def _window(x: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Tensor.unfold: every window of a size along one dimension, in a new last dimension."""
     axis = dimension % x.dim()
     count = (x.shape[axis] - size) // step + 1
+    if size > _WIDE and count < size:
+        places = (torch.arange(count)[:, None] * step + torch.arange(size)).reshape(-1)
+        windows = x.index_select(axis, places)
+        shape = (*x.shape[:axis], count, size, *x.shape[axis + 1 :])
+        return windows.reshape(shape).movedim(axis + 1, -1)
     stop = step * (count - 1) + 1
     before = (slice(None),) * axis
     places = [(*before, slice(i, i + stop, step)) for i in range(size)]

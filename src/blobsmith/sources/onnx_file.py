@@ -223,6 +223,9 @@ def _with_output_shapes(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     """The graph with static output shapes, by inference, or by running it twice."""
     import onnx
 
+    from ..graph.pool_sizes import explicit_pools
+
+    proto = explicit_pools(proto)  # whose sizes inference gets wrong
     try:
         inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:

@@ -49,6 +49,9 @@ CASES = [
          ("lopsided-pool",), y="float[1,3,6,8]", low=-200.0, high=-10.0),
     Case("transposed-groups", "y = ConvTranspose<group=3,strides=[2,2]>(x, w)",
          ("grouped-transposed",), y="float[1,6,26,34]", constants={"w": kernel(3, 2, 4, 4)}),
+    Case("resize-cubic-corners", 'y = Resize<mode="cubic",cubic_coeff_a=-0.75,'
+         'coordinate_transformation_mode="align_corners">(x, "", "", s)', ("resize-by-matrices",),
+         y="float[1,3,19,27]", constants={"s": [1, 3, 19, 27]}, gone=("Resize",), error=1e-4),
     Case("resize-odd-scale", 'y = Resize<mode="linear">(x, "", s)', ("resize-by-matrices",),
          y="float[1,3,32,43]", constants={"s": [1.0, 1.0, 2.7, 2.7]}, gone=("Resize",),
          error=1e-4),

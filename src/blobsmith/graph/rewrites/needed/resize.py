@@ -16,9 +16,10 @@ from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node, attribute
 from ..check import session
-from ..rule import Change, Outcome, Refused, Rule
+from ..rule import Approx, Change, Outcome, Refused, Rule
 from .separable import along
 
+_CUBIC = Approx(0.25, of_scale=1.0)
 _TAKEN_MODES = ("nearest", "linear")
 _TAKEN_COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 
@@ -54,7 +55,8 @@ def find(editor: Editor, node: Node) -> Outcome:
                 value = along(b, value, axis + 4 - len(shape), matrix)
         b.commit([node], {node.output: b.reshape(value, out)})
 
-    return Change(apply, nodes=(node,))
+    # a cubic's weights follow from coordinates that ONNX Runtime rounds one way or another
+    return Change(apply, nodes=(node,), exactness=_CUBIC if mode == "cubic" else None)
 
 
 def _scales_are_quotients(editor: Editor, node: Node) -> bool:
