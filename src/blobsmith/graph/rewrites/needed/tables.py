@@ -1,8 +1,9 @@
-"""Rounded functions of a small whole number: looked up in a table of what FP32 gives.
+"""Rounded and steep functions of a small whole number: looked up in a table of what FP32 gives.
 
 `(x / 255 * 255).int()` of a pixel is decided by FP32's rounding, and FP16's is another: the chip
 would be off by one level wherever the quotient misses a whole number. A pixel has 256 values, so
-whatever chain of scales, roundings and selections makes a level of a level is one Gather.
+whatever chain of scales, roundings and selections makes a level of a level is one Gather. The
+curves of colour spaces (a power of 2.4) are too: their errors are what Lab and Luv are made of.
 """
 
 from __future__ import annotations
@@ -106,8 +107,14 @@ def _is_step(editor: Editor, node: Node) -> bool:
     return node.op in _STEPS
 
 
+def _is_steep(editor: Editor, node: Node) -> bool:
+    """A power like 2.4, which makes more of a relative error, and is computed with one more."""
+    exponent = editor.scalar(node.inputs[1]) if node.op == "Pow" else None
+    return exponent is not None and exponent > 1 and exponent != int(exponent)
+
+
 def find(editor: Editor, node: Node) -> Outcome:
-    """The end of an elementwise chain that rounds what FP16 holds only nearly."""
+    """The end of an elementwise chain that rounds, or magnifies, what FP16 holds only nearly."""
     if not _elementwise(node) or math.prod(editor.shape(node.output) or ()) < _LEAST_ELEMENTS:
         return None
     kind = editor.dtype(node.output)
@@ -117,8 +124,8 @@ def find(editor: Editor, node: Node) -> Outcome:
     if found is None:
         return None
     leaf, nodes = found
-    rounded = [n for n in nodes if _is_step(editor, n) and _inexact(editor, n.inputs[0], leaf)]
-    if not rounded:
+    coarse = [n for n in nodes if _is_step(editor, n) or _is_steep(editor, n)]
+    if not any(_inexact(editor, n.inputs[0], leaf) for n in coarse):
         return None
     for reader in editor.consumers(node.output):
         wider = _source(editor, reader.output) if _elementwise(reader) else None
@@ -151,7 +158,7 @@ def _table(editor: Editor, value: str, leaf: str) -> Array:
 RULES = (
     Rule(
         "level-table", "needed", "exact",
-        "a rounded function of a small whole number, from a table",
+        "a rounded or steep function of a small whole number, from a table",
         ("Floor", "Ceil", "Round", "Cast", "Mul", "Div", "Add", "Sub", "Clip", "Where", "Max",
          "Min", "Relu", "Abs", "Neg", "Pow", "Mod"),
         find, order=22,
