@@ -72,9 +72,7 @@ def _shape(proto: ModelProto, name: str) -> tuple[int, ...] | None:
     return None
 
 
-def _explicit(
-    proto: ModelProto, node: NodeProto, shape: tuple[int, ...]
-) -> list[NodeProto] | None:
+def _explicit(proto: ModelProto, node: NodeProto, shape: tuple[int, ...]) -> list[NodeProto] | None:
     """The nodes in place of a pool; None where it must stay as it is."""
     attrs = _attributes(node)
     kernel = list(attrs["kernel_shape"])

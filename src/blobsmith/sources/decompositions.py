@@ -20,7 +20,6 @@ from .bits import BITS
 from .elementary import CONDITIONS, ELEMENTARY
 from .folding import FOLDING, pair
 
-
 _WIDE = 16  # windows longer than this are gathered one by one, not shifted element by element
 
 

@@ -66,9 +66,7 @@ def _by_tiles(
     total: Any = None
     for top in range(0, kh, stride):
         for left in range(0, kw, stride):
-            index = [
-                (top + i) * kw + left + j for i in range(stride) for j in range(stride)
-            ]
+            index = [(top + i) * kw + left + j for i in range(stride) for j in range(stride)]
             tiles = patches if len(index) == kh * kw else patches[:, :, index]
             tiles = tiles.reshape(batch, channels * stride * stride, rows, columns)
             plane = F.pixel_shuffle(tiles, stride) if stride > 1 else tiles

@@ -37,8 +37,8 @@ def find(editor: Editor, node: Node) -> Outcome:
     ones = np.zeros((shape[1] * taps, shape[1], *weights[2:]), np.float32)
     for channel in range(shape[1]):
         for tap in range(taps):
-            place = np.unravel_index(tap, weights[2:])
-            ones[(channel * taps + tap, channel, *place)] = 1
+            row, column = divmod(tap, weights[3])
+            ones[channel * taps + tap, channel, row, column] = 1
     places = math.prod(out[2:])
 
     def apply() -> None:

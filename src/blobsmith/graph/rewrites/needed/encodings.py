@@ -18,8 +18,8 @@ def find_one_hot(editor: Editor, node: Node) -> Outcome:
     if depth is None or values is None or out is None or shape is None:
         return Refused("its depth or values are computed")
     axis = int(node.attrs.get("axis", -1)) % len(out)
-    levels = np.arange(int(depth), dtype=np.float32)
-    levels = levels.reshape([-1 if a == axis else 1 for a in range(len(out))])
+    spread = [-1 if a == axis else 1 for a in range(len(out))]
+    levels = np.arange(int(depth), dtype=np.float32).reshape(spread)
     off, on = (float(v) for v in values)
 
     def apply() -> None:

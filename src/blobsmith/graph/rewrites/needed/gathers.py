@@ -159,7 +159,7 @@ def find_index(editor: Editor, node: Node) -> Outcome:
 
 RULES = (
     Rule(
-        "gather-elements", "needed", "exact", "GatherElements as one Gather from the flattened data",
+        "gather-elements", "needed", "exact", "GatherElements as one Gather from flat data",
         ("GatherElements",), find_elements, order=30,
     ),
     Rule(

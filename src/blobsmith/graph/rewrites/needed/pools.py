@@ -51,9 +51,7 @@ def find_dilated(editor: Editor, node: Node) -> Outcome:
         for axis in (1, 0):
             span = (result[2 + axis] - 1) * strides[axis] + 1
             starts = [tap * dilations[axis] for tap in range(kernel[axis])]
-            value = b.max(
-                [b.slice(value, 2 + axis, s, s + span, strides[axis]) for s in starts]
-            )
+            value = b.max([b.slice(value, 2 + axis, s, s + span, strides[axis]) for s in starts])
         b.commit([node], {node.output: value})
 
     return Change(apply, nodes=(node,))

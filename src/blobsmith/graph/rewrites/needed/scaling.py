@@ -20,8 +20,18 @@ LEAST_FACTOR, LARGEST_FACTOR = 2.0**-14, 2.0**15
 _DEEPEST = 5
 _THROUGH = frozenset(
     [
-        "Abs", "Relu", "Neg", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Identity",
-        "ReduceMean", "GlobalAveragePool", "AveragePool",
+        "Abs",
+        "Relu",
+        "Neg",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Slice",
+        "Identity",
+        "ReduceMean",
+        "GlobalAveragePool",
+        "AveragePool",
     ]
 )
 

@@ -135,7 +135,7 @@ def find_log_sum_exp(editor: Editor, node: Node) -> Outcome:
     if axes is None:
         return None
     known = bounds(editor, source)
-    if -_BEARABLE_EXPONENT <= known.low and known.high <= _BEARABLE_EXPONENT:
+    if known.low >= -_BEARABLE_EXPONENT and known.high <= _BEARABLE_EXPONENT:
         return None
     keep = bool(reduction.attrs.get("keepdims", 1))
 

@@ -1,4 +1,4 @@
-"""Transposed convolutions in groups, which the compiler takes and computes wrongly: as dense ones."""
+"""Transposed convolutions in groups, which the compiler computes wrongly: as dense ones."""
 
 from __future__ import annotations
 

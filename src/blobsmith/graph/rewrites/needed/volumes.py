@@ -8,6 +8,7 @@ image leaves idle. A pool over a box is a pool over its front, then one along it
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -90,9 +91,9 @@ def find_pool(editor: Editor, node: Node) -> Outcome:
     if average:
         common["count_include_pad"] = 1
 
-    def attributes(axes: tuple[int, ...]) -> dict[str, list[int]]:
+    def attributes(axes: tuple[int, ...]) -> dict[str, Any]:
         """Settings of a pool over some of the axes; -1 is an axis of length 1."""
-        chosen = {
+        chosen: dict[str, Any] = {
             "kernel_shape": [kernel[a] if a >= 0 else 1 for a in axes],
             "strides": [strides[a] if a >= 0 else 1 for a in axes],
             "pads": [pads[a + end] if a >= 0 else 0 for end in (0, 3) for a in axes],
