@@ -6,6 +6,7 @@ from ..rule import Rule
 from . import (
     branches,
     broadcasts,
+    centring,
     channel_sums,
     channels_last,
     clamps,
@@ -45,6 +46,7 @@ RULES: tuple[Rule, ...] = (
     channel_sums.RULE,
     filters.RULE,
     staying.RULE,
+    centring.RULE,
     siblings.RULE,
     *pools.RULES,
     morphology.RULE,
