@@ -119,12 +119,24 @@ def _blobsmith(
     except CheckFailed as error:
         result = replace(result, reason=first_line(error))
         try:
-            built = build(module, inputs=shapes, shaves=shaves, use_cache=False, verify=False)
+            built = _scaled(module, shapes, shaves) or build(
+                module, inputs=shapes, shaves=shaves, use_cache=False, verify=False
+            )
         except Exception:
             return replace(result, seconds=time.perf_counter() - began)
     except Exception as error:  # torch raises whatever the function does
         return replace(result, reason=first_line(error), seconds=time.perf_counter() - began)
     return replace(_described(result, built, module), seconds=round(time.perf_counter() - began, 2))
+
+
+def _scaled(module: Any, shapes: Mapping[str, tuple[int, ...]], shaves: int) -> BuildResult | None:
+    """The blob with an output scaled into FP16's range, the factor recorded; None if not right."""
+    from .builder import build
+
+    try:
+        return build(module, inputs=shapes, shaves=shaves, use_cache=False, fix_fp16=True)
+    except BlobsmithError:
+        return None
 
 
 def _described(result: CaseResult, built: BuildResult, module: Any) -> CaseResult:
@@ -140,6 +152,7 @@ def _described(result: CaseResult, built: BuildResult, module: Any) -> CaseResul
     factors = [spec.decoding.factor for spec in built.manifest.outputs]
     return replace(
         result,
+        reason="",
         verified=built.verification.passed,
         blob_error=max(shares, default=math.nan),
         mismatched=max((o.mismatched for o in masks), default=math.nan),

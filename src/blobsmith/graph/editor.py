@@ -182,6 +182,7 @@ class Editor(GraphView):
 
         The node promises the same values, apart from rounding. Go in topological order.
         """
+        self._version += 1
         node.attrs = attrs
         for output in node.outputs:
             self._types.pop(output, None)

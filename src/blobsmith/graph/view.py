@@ -51,6 +51,11 @@ class GraphView:
         self._types.update(infer_graph(proto))
 
     @property
+    def version(self) -> int:
+        """Another number after every change of nodes or of what they read."""
+        return self._version
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes, in no promised order; `sorted` gives a topological one."""
         return tuple(self._nodes)

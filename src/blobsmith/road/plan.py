@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import BlobError, BlobsmithError, CheckFailed, OperatorError
-from .request import Request, Result
+from .request import Request, Result, Step
 from .steps import (
     Clock,
     compile_blobs,
@@ -19,6 +19,7 @@ from .steps import (
 
 if TYPE_CHECKING:
     from ..graph.rewrites.rule import RuleSet
+    from ..model import Model
 
 
 def run(request: Request) -> Result:
@@ -42,16 +43,20 @@ def run(request: Request) -> Result:
     plain = preprocess.insert(source.with_graph(simplified.proto))
     frames, reference = reference_outputs(request, source, clock)
     warnings: list[str] = list(simplified.stats.notes)
-    last: BlobsmithError | None = None
+    first: BlobsmithError | None = None
+    rewritten: dict[tuple[RuleSet, ...], tuple[Model, tuple[str, ...], tuple[Step, ...]]] = {}
     for sets, fix in _plans(request):
         attempt = Clock()
         try:
-            model, applied = rewrite_graph(plain, request, sets, attempt)
+            if sets not in rewritten:
+                rewritten[sets] = (*rewrite_graph(plain, request, sets, attempt), attempt.taken())
+            model, applied, taken = rewritten[sets]
+            attempt = Clock(taken)
             model, found = fp16(model, request, fix, attempt)
             blobs = compile_blobs(model, request, attempt)
             verification = verify_blobs(request, source, model, blobs, frames, reference, attempt)
         except (CheckFailed, OperatorError, BlobError) as error:  # the emulator may lack a stage
-            last = last or error
+            first = first or _explained(error, attempt)
             tried = f"{'+'.join(sets) or 'no'} rewrites{', FP16 repaired' if fix else ''}"
             warnings.append(f"not taken: {tried}: {error.what}")
             continue
@@ -62,8 +67,21 @@ def run(request: Request) -> Result:
             graphs={"source": outline(source.proto), "simplified": outline(simplified.proto)},
             sample=sample(frames, reference),
         )  # fmt: skip
-    assert last is not None
-    raise last
+    assert first is not None
+    raise first
+
+
+def _explained(error: BlobsmithError, attempt: Clock) -> BlobsmithError:
+    """A blob that is not right, with where the check of FP16 saw its digits go."""
+    seen = next((s for s in attempt.taken() if s.name == "check FP16"), None)
+    if not isinstance(error, CheckFailed) or seen is None or seen.detail["verdict"] == "safe":
+        return error
+    return CheckFailed(
+        error.what,
+        where=error.where,
+        remedy=f"FP16 is {seen.summary}. Where no other form of that step keeps its digits, give "
+        "out what goes into it and take the step on the host",
+    )
 
 
 def _plans(request: Request) -> list[tuple[tuple[RuleSet, ...], bool]]:

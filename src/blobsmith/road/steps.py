@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,20 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Collects steps and how long each took."""
+    """Collects steps and how long each took; `before` are steps that were taken already."""
 
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
+    def __init__(self, before: Sequence[Step] = ()) -> None:
+        self.steps: list[Step] = list(before)
         self._since = time.perf_counter()
 
     def step(self, name: str, summary: str, **detail: Any) -> None:
         now = time.perf_counter()
         self.steps.append(Step(name, now - self._since, summary, detail))
         self._since = now
+
+    def taken(self) -> tuple[Step, ...]:
+        """The steps so far."""
+        return tuple(self.steps)
 
 
 def parse_source(source: Model | OnnxFile) -> Model:

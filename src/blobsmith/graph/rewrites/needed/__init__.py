@@ -22,6 +22,7 @@ from . import (
     logarithms,
     loops,
     mixtures,
+    moments,
     nonfinite,
     norms,
     outputs,
@@ -43,9 +44,9 @@ from . import (
 
 _MODULES = (
     activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
-    gathers, grid, guards, histogram, integers, levels, logarithms, loops, mixtures, nonfinite,
-    norms, outputs, pads, pools, ranks, resize, scalars, scatter, sequences, spectral, stable,
-    tables, transposed, volumes, weights, wholes,
+    gathers, grid, guards, histogram, integers, levels, logarithms, loops, mixtures, moments,
+    nonfinite, norms, outputs, pads, pools, ranks, resize, scalars, scatter, sequences, spectral,
+    stable, tables, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

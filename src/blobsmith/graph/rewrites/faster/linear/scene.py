@@ -251,12 +251,16 @@ def groups(editor: Editor) -> Mapping[str, Group]:
     nodes = editor.nodes
     if len(nodes) > _MOST_NODES:
         return {}
+    seen = editor.memo.get("linear maps seen")
+    if isinstance(seen, _Seen) and seen.version == editor.version:
+        return seen.groups
     state = [(node, list(node.inputs), list(node.outputs)) for node in nodes]
     known = editor.memo.get("linear maps")
     if not isinstance(known, _Known) or known.state != state:
         found = {group.values[-1]: group for group in _Scene(editor).groups()}
         known = _Known(state, found)
         editor.memo["linear maps"] = known
+    editor.memo["linear maps seen"] = _Seen(editor.version, known.groups)
     return known.groups
 
 
@@ -264,6 +268,12 @@ def group_of(editor: Editor, node: Node) -> Group | None:
     """The map whose last value a node makes."""
     found = groups(editor)
     return next((found[output] for output in node.outputs if output in found), None)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    version: int
+    groups: Mapping[str, Group]
 
 
 @dataclass(frozen=True)
