@@ -83,7 +83,7 @@ def test_a_smooth_picture_keeps_its_variance_in_fp16(compile_blob) -> None:  # t
     result = rewrite(proto, ranges=BYTES, whole=("x",))
     kept = _emulated(compile_blob(result.proto, inputs={"x": "u8"}), frame)
     assert np.abs(plain - wanted).max() > 0.5 * wanted.max()
-    assert np.abs(kept - wanted).max() < 0.02 * wanted.max()
+    assert np.abs(kept - wanted).max() < 0.1 * wanted.max()
 
 
 def _run(proto: onnx.ModelProto, frame: np.ndarray) -> np.ndarray:
