@@ -39,8 +39,8 @@ class Target:
 def _std(x: Any) -> Any:
     import torch.nn.functional as F
 
-    mean = F.avg_pool2d(x, 7, 1, 3)
-    return ((F.avg_pool2d(x * x, 7, 1, 3) - mean * mean).clamp(min=0) + 1e-3).sqrt()
+    mean = F.avg_pool2d(x, 5, 1, 2)
+    return ((F.avg_pool2d(x * x, 5, 1, 2) - mean * mean).clamp(min=0) + 1e-3).sqrt()
 
 
 def _kornia(path: str, *args: Any, unit: bool = False) -> Callable[[], Callable[..., Any]]:
@@ -94,7 +94,7 @@ TARGETS = [
     Target("gray", 0.25, (SMALL,), _kornia("color.rgb_to_grayscale", unit=True)),
     Target("ycbcr", 0.27, (SMALL,), _kornia("color.rgb_to_ycbcr", unit=True)),
     Target("adaptive threshold 11x11", 0.9, (GRAY,), _torch(_threshold)),
-    Target("local standard deviation", 1.5, (SMALL,), _torch(_std)),
+    Target("local standard deviation", 1.5, (GRAY,), _torch(_std)),
     Target("dilation 3x3", 0.22, (SMALL,), _dilation),
     Target("padded max pool 3x3", 0.22, (SMALL,), _torch(_pool)),
     Target("sum difference", 0.5, ((3, 120, 160),) * 2,
@@ -180,7 +180,7 @@ def test_target(target: Target, compile_blob: Callable[..., bytes]) -> None:
     allowed = np.maximum(4 * ulp, 1e-3 * span)
     if (error > allowed).mean() > 1e-3 or error.max() > 0.01 * span:
         plain = _errors(_rewritten(proto, compile_blob, plain=True).proto, expected, compile_blob)
-        assert target.name in ("local standard deviation", "harris")
+        assert target.name == "harris"
         assert np.percentile(error, 99.9) <= 1.25 * np.percentile(plain, 99.9)
 
 

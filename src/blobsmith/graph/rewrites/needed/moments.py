@@ -26,10 +26,9 @@ from ..rule import Approx, Change, Outcome, Refused, Rule
 from .smoothing import Smoothing, smoothing_of
 
 _MOST_CHANNELS = 512
-_BLOCKS = (2, 3, 4, 5, 6, 8)
+_BLOCKS = range(2, 9)
 _ROUNDING = 0.02
-_LARGEST = 15.9  # of the differences: their squares, 256 times the weights, still fit in FP16
-_LEAST = 4  # powers of two that weights are raised by, squared for those of the squares
+_LARGEST = 15.9  # of the differences, so that the weights of their squares are large
 _SMALLEST = 2.0**-14
 
 
@@ -92,12 +91,11 @@ def find(editor: Editor, node: Node) -> Outcome:
 
     def apply() -> None:
         b = Builder(editor, like=node)
-        power = math.ceil(
-            math.log2(max(bounds(editor, value).magnitude for value, _ in plain) / _LARGEST)
-        )
-        patches = [_patches(b, value, joint, layout, 2.0**-power) for value, _ in plain]
-        result = _covariance(b, patches, joint.kernel, layout, 2.0 ** max(power, _LEAST))
-        factor = math.prod(scale for _, scale in plain) * 4.0 ** min(power - _LEAST, 0)
+        largest = max(bounds(editor, value).magnitude for value, _ in plain)
+        scale = 2.0 ** -math.ceil(math.log2(largest / _LARGEST))
+        patches = [_patches(b, value, joint, layout, scale) for value, _ in plain]
+        result = _covariance(b, patches, joint.kernel, layout, scale**-2)
+        factor = math.prod(k for _, k in plain)
         result = result if factor == 1 else b.op("Mul", result, factor)
         b.commit([node], {node.output: _pixels(b, result, layout)})
 
@@ -120,8 +118,8 @@ def _unscaled(editor: Editor, value: str) -> tuple[str, float]:
 
 
 def _block(kernel: Array) -> int | None:
-    """The block that makes the fewest elements of patches, not larger than the window."""
-    most = max(kernel.shape) - 1
+    """The block that makes the fewest elements of patches, smaller than the window."""
+    most = max(min(kernel.shape) - 1, 2)
     fits = [s for s in _BLOCKS if s <= most and _patch(kernel, s) <= _MOST_CHANNELS]
     return min(fits, key=lambda s: _patch(kernel, s) / s**2, default=None)
 
@@ -140,15 +138,30 @@ def _layout(smoothing: Smoothing, block: int, made: tuple[int, ...]) -> _Layout:
     )  # fmt: skip
 
 
-def _patches(b: Builder, source: str, smoothing: Smoothing, layout: _Layout, scale: float) -> str:
-    """Differences of each patch to the mean of its middle, (1, patch, rows, columns).
+def _patches(
+    b: Builder, source: str, smoothing: Smoothing, layout: _Layout, scale: float
+) -> tuple[str, str]:
+    """Differences of each patch to the mean of its middle, and their weighted means.
 
-    The channels lie below each other, so that the engine does not multiply them by zeros.
+    Both are (1, channels, rows, columns), with the pixels of a patch, or the results of a block, as
+    channels. The channels of the picture lie below each other, so that the engine does not multiply
+    them by zeros.
     """
-    key = f"patches of {source} {smoothing.pads} {smoothing.mode} {layout} {scale}"
+    key = f"patches of {source} {smoothing} {layout} {scale}"
     known = b.editor.memo.get(key)
-    if known is not None and b.editor.is_known(known):
-        return str(known)
+    if known is None or not all(b.editor.is_known(value) for value in known):
+        value = _padded(b, source, smoothing, layout)
+        apart = _apart(smoothing.kernel, layout)
+        weights = np.float32(scale) * apart.reshape(-1, 1, *layout.patch)
+        strides = [layout.block, layout.block]
+        made = b.op("Conv", value, weights, strides=strides, kernel_shape=list(layout.patch))
+        known = (made, b.op("Conv", made, _means(smoothing.kernel, layout, 1 / scale)))
+        b.editor.memo[key] = known
+    return known[0], known[1]
+
+
+def _padded(b: Builder, source: str, smoothing: Smoothing, layout: _Layout) -> str:
+    """The picture with its border and what the last blocks want more, all channels in one."""
     channels, height, width = b.shape(source)[1:]
     top, left, bottom, right = smoothing.pads
     below = layout.rows * layout.block - height - top
@@ -158,59 +171,62 @@ def _patches(b: Builder, source: str, smoothing: Smoothing, layout: _Layout, sca
         source = b.pad(source, [0, 0, top, left, 0, 0, bottom, right], mode=mode)
         top, left, below, beside, mode = 0, 0, below - bottom, beside - right, "edge"
     value = b.pad(source, [0, 0, top, left, 0, 0, below, beside], mode=mode)
-    value = b.reshape(value, (1, 1, channels * layout.rows * layout.block, layout.width))
+    return b.reshape(value, (1, 1, channels * layout.rows * layout.block, layout.width))
+
+
+def _apart(kernel: Array, layout: _Layout) -> Array:
+    """Each pixel of a patch less the mean of the middle, which lies in every window of the block:
+    were it beyond an edge that a window does not see, the differences would not be small."""
     rows, columns = layout.patch
-    one = np.eye(rows * columns, dtype=np.float32)
-    some = np.ix_(_middle(rows), _middle(columns))
-    mean = np.zeros((rows, columns), np.float32)
+    mean = np.zeros((rows, columns))
+    middle = (
+        range((size - few) // 2, (size - few) // 2 + few)
+        for size, few in zip(
+            layout.patch, (min(4, k - layout.block + 1) for k in kernel.shape), strict=True
+        )
+    )
+    some = np.ix_(*(list(places) for places in middle))
     mean[some] = 1 / mean[some].size
-    weights = scale * (one - mean.reshape(1, -1)).reshape(-1, 1, rows, columns)
+    apart: Array = (np.eye(rows * columns) - mean.reshape(1, -1)).astype(np.float32)
+    return apart
+
+
+def _means(kernel: Array, layout: _Layout, scale: float) -> Array:
+    """Weights of the results of a block, of the pixels of its patch."""
+    height, width = kernel.shape
     block = layout.block
-    made = b.op("Conv", value, weights, strides=[block, block], kernel_shape=[rows, columns])
-    b.editor.memo[key] = made
-    return made
-
-
-def _middle(size: int) -> list[int]:
-    """Up to four places in the middle of a size."""
-    few = min(4, size)
-    return [(size - few) // 2 + index for index in range(few)]
+    found = np.zeros((block, block, *layout.patch))
+    for y in range(block):
+        for x in range(block):
+            found[y, x, y : y + height, x : x + width] = scale * kernel
+    # what is below FP16's normal numbers adds nothing that is seen
+    found[np.abs(found) < _SMALLEST] = 0
+    return found.reshape(block**2, -1, 1, 1).astype(np.float32)
 
 
 def _covariance(
-    b: Builder, patches: list[str], kernel: Array, layout: _Layout, scale: float
+    b: Builder, patches: list[tuple[str, str]], kernel: Array, layout: _Layout, scale: float
 ) -> str:
     """(1, block * block, rows, columns): the results of each block as channels."""
-    block, (height, width) = layout.block, kernel.shape
-    mean = np.zeros((block, block, *layout.patch), np.float32)
-    for y in range(block):
-        for x in range(block):
-            mean[y, x, y : y + height, x : x + width] = kernel
-    weights = mean.reshape(block**2, -1, 1, 1)
-    first, second = patches
-    product = b.op("Mul", first, second)
-    joint = b.op("Conv", product, _normal(scale**2 * weights), kernel_shape=[1, 1])
-    means = {
-        p: b.op("Conv", p, _normal(scale * weights), kernel_shape=[1, 1])
-        for p in dict.fromkeys(patches)
-    }
-    return b.op("Sub", joint, b.op("Mul", means[first], means[second]))
-
-
-def _normal(weights: Array) -> Array:
-    """Weights without those that FP16 has no normal number for: what they add is not seen."""
-    kept: Array = np.where(np.abs(weights) < _SMALLEST, 0, weights).astype(np.float32)
-    return kept
+    (first, mean), (second, other) = patches
+    both = b.concat([b.op("Mul", first, second), b.op("Mul", mean, other)], 1)
+    less = -np.eye(layout.block**2, dtype=np.float32)[:, :, None, None]
+    # the engine takes the product of the means away before it rounds
+    return b.op("Conv", both, np.concatenate([_means(kernel, layout, scale), less], 1))
 
 
 def _pixels(b: Builder, value: str, layout: _Layout) -> str:
     """The results of the blocks in their places, cut to the size wanted."""
     block, channels = layout.block, layout.made[1]
     rows, columns = b.shape(value)[2:]
-    value = b.pad(value, [0, 0, 0, 0, 0, 0, channels * layout.rows - rows, 0])
-    apart = b.reshape(value, (block, block, channels, layout.rows, columns))
+    if channels > 1:  # the last channel's unused rows were too short for a patch
+        value = b.pad(value, [0, 0, 0, 0, 0, 0, channels * layout.rows - rows, 0])
+        rows = layout.rows
+    apart = b.reshape(value, (block, block, channels, rows, columns))
     placed = b.transpose(apart, [2, 3, 0, 4, 1])
-    whole = b.reshape(placed, (1, channels, layout.rows * block, columns * block))
+    whole = b.reshape(placed, (1, channels, rows * block, columns * block))
+    if (rows * block, columns * block) == layout.made[2:]:
+        return whole
     return b.slice(whole, (2, 3), (0, 0), layout.made[2:])
 
 
