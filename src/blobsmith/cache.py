@@ -17,12 +17,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _version
 from .errors import EnvironmentFault
-from .packaging.manifest import Manifest
 from .paths import cache_root
+
+if TYPE_CHECKING:
+    from .packaging.manifest import Manifest
 
 LIMIT_BYTES = 2 << 30
 _ARTIFACT, _MANIFEST, _ONNX = "artifact", "manifest.json", "model.onnx"
@@ -53,12 +55,18 @@ def directory() -> Path:
 
 def code_fingerprint() -> str:
     """Changes whenever a file of this package does, so that a development tree is never stale."""
-    digest = hashlib.sha256(_version.__version__.encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        info = path.stat()
-        digest.update(f"{path.relative_to(root)} {info.st_mtime_ns} {info.st_size}\n".encode())
-    return digest.hexdigest()
+    lines: list[str] = []
+    folders = [os.path.dirname(__file__)]
+    while folders:  # not pathlib's rglob: it takes five times as long
+        with os.scandir(folders.pop()) as found:
+            for entry in found:
+                if entry.is_dir():
+                    folders.append(entry.path)
+                elif entry.name.endswith(".py"):
+                    info = entry.stat()
+                    lines.append(f"{entry.path} {info.st_mtime_ns} {info.st_size}")
+    text = "\n".join([_version.__version__, *sorted(lines)])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def key(source_sha256: str, options: Mapping[str, Any], toolchain: str) -> str:
@@ -72,11 +80,25 @@ def key(source_sha256: str, options: Mapping[str, Any], toolchain: str) -> str:
     text = json.dumps(
         [source_sha256, options, toolchain, code_fingerprint()], sort_keys=True, default=str
     )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return f"{_prefix(source_sha256)}{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def holds(source_sha256: str) -> bool:
+    """Whether there is any entry made of this source, whatever its options were."""
+    prefix = _prefix(source_sha256)
+    with contextlib.suppress(OSError):
+        return any(name.startswith(prefix) for name in os.listdir(directory()))
+    return False
+
+
+def _prefix(source_sha256: str) -> str:
+    return f"{source_sha256[:16]}-"
 
 
 def load(entry_key: str) -> Entry | None:
     """The entry of this key; None if there is none or it is not sound."""
+    from .packaging.manifest import Manifest
+
     place = directory() / entry_key
     try:
         artifact = (place / _ARTIFACT).read_bytes()

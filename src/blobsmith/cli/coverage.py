@@ -28,7 +28,7 @@ def coverage(
 
         from ..coverage import run_catalogue
 
-        console = out.console(stderr=True)
+        console = out.console()
         with Progress(console=console, disable=not console.is_terminal) as bar:
             task = bar.add_task("cases", total=None)
 

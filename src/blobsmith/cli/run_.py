@@ -160,7 +160,7 @@ class Progress:
     def __enter__(self) -> Progress:
         from rich.progress import Progress
 
-        console = self._out.console(stderr=True)
+        console = self._out.console()
         self._bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._bar.start()
         self._task = self._bar.add_task("frames", total=self._total)

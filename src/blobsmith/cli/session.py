@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BlobsmithError, EnvironmentFault
+from . import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,52 +33,36 @@ class Session:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.data: dict[str, Any] = {}
-        self._consoles: dict[bool, Console] = {}
 
-    def console(self, *, stderr: bool = False) -> Console:
-        """A rich console; quiet about colours where it is no terminal or NO_COLOR is set."""
-        if stderr not in self._consoles:
-            from rich.console import Console
+    @staticmethod
+    def console() -> Console:
+        """A rich console on stderr, for progress bars."""
+        from rich.console import Console
 
-            self._consoles[stderr] = Console(stderr=stderr, highlight=False, soft_wrap=True)
-        return self._consoles[stderr]
+        return Console(stderr=True, highlight=False, soft_wrap=True)
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """A line of the result; nothing with --json."""
         if not self.as_json:
-            self.console().print(text, style=style, markup=False)
+            screen.say(text, sys.stdout, style=style)
 
     def progress(self, text: str) -> None:
         """A line about what is going on, on stderr; only where a person watches."""
-        console = self.console(stderr=True)
-        if console.is_terminal:
-            console.print(text, style="dim", markup=False)
+        if screen.is_terminal(sys.stderr):
+            screen.say(text, sys.stderr, style="dim")
 
     def warn(self, text: str) -> None:
         """A warning on stderr, and in the JSON object."""
         self.data.setdefault("warnings", []).append(text)
         if not self.as_json:
-            self.console(stderr=True).print(f"warning: {text}", style="yellow", markup=False)
+            screen.say(f"warning: {text}", sys.stderr, style="yellow")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table of the result; nothing with --json."""
         if self.as_json:
             return
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=title or None, box=box.SIMPLE, title_justify="left", pad_edge=False)
-        numeric = [
-            bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
-            for i in range(len(columns))
-        ]
-        for column, right in zip(columns, numeric, strict=True):
-            table.add_column(column, justify="right" if right else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(str(cell)) for cell in row))
-        console = self.console()
-        console.print(table, soft_wrap=not console.is_terminal)
+        room = screen.terminal_room(sys.stdout)
+        screen.say("\n" + screen.table(columns, rows, title=title, room=room) + "\n", sys.stdout)
 
 
 @contextlib.contextmanager

@@ -72,9 +72,12 @@ def _unit_frame(kind: str, shape: tuple[int, ...], index: int, rng: np.random.Ge
         plane = (plane - plane.min()) / max(float(np.ptp(plane)), 1e-9)
         return np.broadcast_to(plane.reshape(shape[-2:]), shape)
     count = int(np.prod(shape[:-2], dtype=np.int64))
-    planes_ = np.stack([_photo_plane(height, width, rng) for _ in range(count)])
     base = _photo_plane(height, width, rng)
-    mixed: Array = np.clip(0.75 * base + 0.25 * planes_, 0, 1).reshape(shape)
+    # of its own in every channel: one more picture, moved by as much each time
+    other = 0.25 * _photo_plane(height, width, rng)
+    moves = rng.integers(1, 1 << 16, (count, 2))
+    planes_ = np.stack([np.roll(other, (int(a), int(b)), (0, 1)) for a, b in moves])
+    mixed: Array = np.clip(0.75 * base + planes_, 0, 1).reshape(shape)
     return mixed
 
 

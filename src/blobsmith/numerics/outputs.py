@@ -83,9 +83,10 @@ class OutputError:
             return
         full, have = full[good], have[good]
         if len(self.levels) <= _LEVELS:
-            self.levels.update(np.unique(full)[: _LEVELS + 1].tolist())
+            self.levels.update(_distinct(full))
         error = np.abs(have - full)
-        unit = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(full), SMALLEST_NORMAL))) - 10)
+        _, exponent = np.frexp(np.maximum(np.abs(full), SMALLEST_NORMAL))
+        unit = np.ldexp(1.0, exponent - 11)
         worst = float(error.max())
         if worst > self.largest:
             self.largest, self.where = worst, label
@@ -128,3 +129,13 @@ class OutputError:
         unit = ulp(max(abs(self.low), abs(self.high))) if self.high >= self.low else 0.0
         largest = max(LARGEST_SHARE * self.span, ULPS * unit)
         return self.off_share <= OFF_SHARE and self.largest <= largest
+
+
+def _distinct(values: npt.NDArray[Any]) -> list[float]:
+    """The distinct values, as long as they are few; else one more than that."""
+    found: list[float] = []
+    rest = values
+    while rest.size and len(found) <= _LEVELS:
+        found.append(float(rest[0]))
+        rest = rest[rest != rest[0]]
+    return found

@@ -5,8 +5,19 @@ steps     simplify, preprocess, rewrite, check, compile, verify: one function ea
 plan      the steps in order, and what is tried when a check fails
 """
 
+from .ahead import preload, preload_checks
 from .plan import run
 from .request import OnnxFile, Preprocessing, Request, Result, Step
 from .steps import parse_source
 
-__all__ = ["OnnxFile", "Preprocessing", "Request", "Result", "Step", "parse_source", "run"]
+__all__ = [
+    "OnnxFile",
+    "Preprocessing",
+    "Request",
+    "Result",
+    "Step",
+    "parse_source",
+    "preload",
+    "preload_checks",
+    "run",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import os
 import resource
@@ -18,6 +20,7 @@ def main() -> None:
     """Reads jobs from stdin, answers on what was stdout, until stdin closes.
 
     Native libraries print on file descriptor 1; the answers keep a private duplicate of it.
+    The second argument, if any, names a function to call first.
     """
     memory = int(sys.argv[1])
     if memory:
@@ -28,12 +31,27 @@ def main() -> None:
     jobs = sys.stdin.buffer
     send(answers, ("ready", None))
     listen(lambda text: send(answers, ("progress", text)))
+    if len(sys.argv) > 2:
+        _prepare(sys.argv[2])
     while True:
         try:
             job = receive(jobs, trusted=True)
         except EOFError:
             return
         send(answers, _run(job))
+
+
+def _prepare(name: str) -> None:
+    """Calls "module:function" before the first job; what it loads stays for the process's life.
+
+    What fails here fails again, with its own words, in the job that needs it.
+    """
+    module, _, function = name.partition(":")
+    gc.disable()  # nothing that is loaded here is garbage
+    with contextlib.suppress(Exception):
+        getattr(importlib.import_module(module), function)()
+    gc.freeze()
+    gc.enable()
 
 
 def _run(job: tuple[str, str, tuple[Any, ...], dict[str, Any]]) -> tuple[str, Any]:

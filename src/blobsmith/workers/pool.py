@@ -36,11 +36,11 @@ class WorkerFault(EnvironmentFault):
 class _Worker:
     """One child process; used by one thread at a time."""
 
-    def __init__(self, memory: int) -> None:
+    def __init__(self, memory: int, prepare: str = "") -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         environment = dict(os.environ, PYTHONSAFEPATH="1")
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(memory)],
+            [sys.executable, "-c", _START, str(memory), *([prepare] if prepare else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -113,13 +113,12 @@ class _Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
+        # It is idle or dead, so it holds nothing that an orderly end would save; unloading the
+        # compiler would only keep the owner waiting.
+        self.kill()
+        self._process.wait()
         with contextlib.suppress(OSError):
             self._jobs.close()
-        try:
-            self._process.wait(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
         self._answers.close()
         self._log.close()
 
@@ -158,6 +157,21 @@ class LimitedExecutor(Executor):
         self._lock = threading.Lock()
         self._closed = False
 
+    def start(self, prepare: str = "") -> None:
+        """Starts a child before there is a job for it; does nothing if there is one already.
+
+        Args:
+            prepare: "module:function" that the child calls while it waits, e.g. to load what its
+                jobs will need.
+        """
+        with self._lock:
+            if self._threads or self._closed:
+                return
+            thread = threading.Thread(target=self._serve, args=(prepare,), daemon=True)
+            self._threads.append(thread)
+            self._idle.release()
+            thread.start()
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedules ``fn(*args, **kwargs)`` in a child process."""
         return self._submit((fn.__module__, fn.__qualname__, args, kwargs), None)
@@ -186,8 +200,11 @@ class LimitedExecutor(Executor):
                 thread.start()
         return future
 
-    def _serve(self) -> None:
+    def _serve(self, prepare: str | None = None) -> None:
         worker: _Worker | None = None
+        if prepare is not None:
+            with contextlib.suppress(OSError):  # it is told when a job needs the child
+                worker = _Worker(self.memory, prepare)
         while (item := self._queue.get()) is not None:
             future, job, progress = item
             if future.set_running_or_notify_cancel():

@@ -7,8 +7,10 @@ result = rewrite(proto, cost=predicted_milliseconds)   # variants chosen by cost
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from onnx import ModelProto
 
@@ -104,6 +106,15 @@ def _lower(editor: Editor) -> None:
 
 Key = tuple[str, str]
 Site = tuple[Change, Record, Applied]
+Choice = Callable[[Change], "Variant | None"]
+
+
+class _Trial(NamedTuple):
+    """A variant as it was tried: how it is chosen, at how many sites, and its predicted time."""
+
+    choose: Choice
+    sites: int
+    price: float | None
 
 
 @dataclass
@@ -192,7 +203,7 @@ class Rewriting:
     def _first(self, rule: Rule, nodes: Iterable[Node]) -> Change | None:
         return next((c for n in nodes if (c := self._find(rule, n)) is not None), None)
 
-    def _sweep(self, rule: Rule, choose: Callable[[Change], Variant | None]) -> bool:
+    def _sweep(self, rule: Rule, choose: Choice) -> bool:
         """Applies a rule wherever it fits; applications that fail the check are undone."""
         start = self.editor.clone()
         for _ in range(4):
@@ -217,9 +228,7 @@ class Rewriting:
             self.editor.become(start)
         return False
 
-    def _apply_all(
-        self, rule: Rule, choose: Callable[[Change], Variant | None], start: Editor
-    ) -> list[Site]:
+    def _apply_all(self, rule: Rule, choose: Choice, start: Editor) -> list[Site]:
         sites: list[Site] = []
         for node in self._roots(rule):
             if node not in self.editor:
@@ -284,33 +293,57 @@ class Rewriting:
         return next((c for c in found if c is not None and c.signature not in tried), None)
 
     def _best(self, rule: Rule, change: Change) -> bool:
-        start, log = self.editor.clone(), list(self.applied)
-        names = [v.name for v in change.variants] or [""]
+        """Adopts the cheapest variant that keeps its promise; none if it must pay and does not.
+
+        Variants are priced before they are checked: running a graph takes longer than compiling
+        it, and of several variants one is taken.
+        """
         base = self._cost_now() if change.by_cost else None
-        best: tuple[float, Editor, list[Applied]] | None = None
-        fallback: tuple[Editor, list[Applied]] | None = None
-        for name in names:
-            if self._sweep(rule, lambda c, n=name: _pick(c, n, change.signature)):  # type: ignore[misc]
-                price = self._price()
-                if price is None and fallback is None:
-                    fallback = (self.editor.clone(), self.applied[len(log) :])
-                if price is not None and (best is None or price < best[0]):
-                    best = (price, self.editor.clone(), self.applied[len(log) :])
-            self.editor.become(start)
-            self.applied = list(log)
-            self._base_known = False
+        trials = self._trials(rule, change)
         self._base, self._base_known = base, change.by_cost
-        if change.by_cost and base is not None and (best is None or best[0] > base * (1 - _GAIN)):
-            self.banned.add((rule.name, f"signature:{change.signature}"))
-            gain = "does not compile" if best is None else f"{best[0]:.3f} against {base:.3f} ms"
-            self._reject(rule, change.nodes, f"no gain in predicted time ({gain})")
+        priced = sorted((t for t in trials if t.price is not None), key=lambda t: t.price or 0.0)
+        if change.by_cost and base is not None:
+            paying = [t for t in priced if (t.price or 0.0) <= base * (1 - _GAIN)]
+            if not paying:
+                self.banned.add((rule.name, f"signature:{change.signature}"))
+                gain = f"{priced[0].price:.3f} against {base:.3f} ms" if priced else ""
+                gain = gain or "does not compile"
+                self._reject(rule, change.nodes, f"no gain in predicted time ({gain})")
+                return False
+            priced = paying
+        kept, kept_out = set(self.banned), set[Key]()
+        for trial in priced or trials:
+            if self._adopt(rule, trial, base):
+                return True
+            failed, self.banned = self.banned, set(kept)  # another variant may hold at its sites
+            kept_out.update(failed)
+        self.banned |= kept_out
+        return False
+
+    def _trials(self, rule: Rule, change: Change) -> list[_Trial]:
+        """Every variant with its price, not yet checked; the graph stays as it is."""
+        start, found = self.editor.clone(), []
+        for name in [v.name for v in change.variants] or [""]:
+            choose = functools.partial(_pick, name=name, signature=change.signature)
+            sites = self._apply_all(rule, choose, start)
+            if sites and not self._shape_failure(rule, start):
+                found.append(_Trial(choose, len(sites), self._price()))
+            self.editor.become(start)
+        return found
+
+    def _adopt(self, rule: Rule, trial: _Trial, base: float | None) -> bool:
+        """Applies a variant, checked; whether it holds, and still pays where it lost sites."""
+        start, log = self.editor.clone(), list(self.applied)
+        if not self._sweep(rule, trial.choose):
+            self._base, self._base_known = base, base is not None
             return False
-        if best is None and fallback is None:
+        price = trial.price if len(self._swept) == trial.sites else self._price()
+        if base is not None and (price is None or price > base * (1 - _GAIN)):
+            self.editor.become(start)
+            self.applied, self._base, self._base_known = log, base, True
+            self.banned.update(self._swept)
             return False
-        editor, done = (best[1], best[2]) if best else fallback or (start, [])
-        self.editor.become(editor)
-        self.applied = log + done
-        self._base, self._base_known = (best[0], True) if best else (None, False)
+        self._base, self._base_known = price, price is not None
         return True
 
     def _cost_now(self) -> float | None:
