@@ -22,9 +22,11 @@ from . import (
     verify,
     zoo,
 )
+from .command import Command, Group
 
 app = typer.Typer(
     name="blobsmith",
+    cls=Group,
     help="A PyTorch or Kornia function in, a checked MyriadX .blob for OAK cameras out.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,18 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("build")(build.build)
-app.command("check")(check.check)
-app.command("verify")(verify.verify)
-app.command("inspect")(inspect.inspect)
-app.command("run")(run_.run)
-app.command("coverage")(coverage.coverage)
-app.command("graph")(graph.graph)
-app.command("demo")(demo.demo)
-app.command("zoo")(zoo.zoo)
+app.command("build", cls=Command)(build.build)
+app.command("check", cls=Command)(check.check)
+app.command("verify", cls=Command)(verify.verify)
+app.command("inspect", cls=Command)(inspect.inspect)
+app.command("run", cls=Command)(run_.run)
+app.command("coverage", cls=Command)(coverage.coverage)
+app.command("graph", cls=Command)(graph.graph)
+app.command("demo", cls=Command)(demo.demo)
+app.command("zoo", cls=Command)(zoo.zoo)
 app.add_typer(toolchain.app, name="toolchain")
 app.add_typer(cache.app, name="cache")
-app.command("doctor")(doctor.doctor)
+app.command("doctor", cls=Command)(doctor.doctor)
 
 
 def _version(value: bool) -> None:
