@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -47,10 +48,15 @@ class UserFunction:
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
-        """Evaluation mode, no gradients, parameters that need none; all restored afterwards."""
+        """Evaluation mode, no gradients, parameters that need none; all restored afterwards.
+
+        One core is left to the worker that prepares itself or computes meanwhile: with as many
+        threads as cores, each waits at every operator for the one that has to share.
+        """
         import torch
 
         modules = [m for root in modules_of(self.target) for m in root.modules()]
+        threads = torch.get_num_threads()
         training = [(m, m.training) for m in modules]
         wanting = [p for m in modules for p in m.parameters(recurse=False) if p.requires_grad]
         try:
@@ -58,9 +64,11 @@ class UserFunction:
                 module.training = False
             for parameter in wanting:
                 parameter.requires_grad_(False)
+            torch.set_num_threads(max(min(threads, (os.cpu_count() or 1) - 1), 1))
             with torch.no_grad():
                 yield
         finally:
+            torch.set_num_threads(threads)
             for module, was in training:
                 module.training = was
             for parameter in wanting:
