@@ -16,6 +16,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	# pip compiles what it installs, but not an editable checkout
+	$(BIN)/python -m compileall -q src
 	$(BIN)/blobsmith toolchain install
 	touch $(READY)
 
