@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +292,44 @@ def test_no_toolchain_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("BLOBSMITH_TOOLCHAIN", str(tmp_path / "nowhere"))
     with LimitedExecutor() as fresh, pytest.raises(ToolchainError, match="not installed"):
         blobsmith.build(Halve(), inputs=SHAPE, executor=fresh, use_cache=False)
+
+
+@pytest.mark.parametrize(("system", "machine"), [("Windows", "AMD64"), ("Linux", "aarch64")])
+def test_other_platforms_are_told_what_works_there(
+    system: str, machine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    with pytest.raises(ToolchainError, match="x86-64 only") as caught:
+        blobsmith.build("there/is/no.py:Such", use_cache=False)
+    assert "emulator" in caught.value.remedy
+
+
+def test_what_stops_a_worker_names_the_source(tmp_path: Path) -> None:
+    from blobsmith.workers import LimitedExecutor
+
+    onnx.save(graphs.one("Relu"), tmp_path / "slow.onnx")
+    with LimitedExecutor(timeout=0.01) as hasty, pytest.raises(EnvironmentFault) as caught:
+        blobsmith.build(
+            tmp_path / "slow.onnx", output=tmp_path / "s.blob", executor=hasty, use_cache=False
+        )
+    assert caught.value.where == "slow.onnx"
+    assert not (tmp_path / "s.blob").exists()
+
+
+def test_onnx_runtime_collects_nothing(tmp_path: Path) -> None:
+    """Its telemetry would write into the home and temporary folders."""
+    code = (
+        "from blobsmith.graph.equivalence import Session; from tests import graphs; "
+        "Session(graphs.one('Relu'))"
+    )
+    home = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1],
+        env={**environment, **home},
+    )  # fmt: skip
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize(

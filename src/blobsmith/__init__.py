@@ -5,9 +5,14 @@ Everything heavy (numpy, onnx, cv2, torch) loads when it is first used.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from ._version import __version__
+
+# ONNX Runtime 1.32 brought telemetry to Linux: a thread, a database in the home folder, and what
+# it takes to send it. What is built offline stays so; whoever wants it sets the variable.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .blob import Blob

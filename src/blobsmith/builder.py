@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _version, cache
-from .errors import EnvironmentFault, SourceError, UsageError
+from .errors import BlobsmithError, EnvironmentFault, SourceError, UsageError
 from .packaging.atomic import write_all_atomic
 from .packaging.manifest import Manifest, manifest_path
 from .road import OnnxFile, Preprocessing, Request, Result, Step
@@ -184,8 +185,12 @@ def build(
     requests = requests_of(inputs)
     target = Path(output) if output is not None else None
     _check_target(target)
-    from .myriad.toolchain import toolchain_directory
+    from .myriad import toolchain
 
+    find = toolchain.find if executor is None else toolchain.toolchain_directory
+    is_file = isinstance(source, tuple) or str(source).lower().endswith(".onnx")
+    if not (is_file and use_cache):
+        find()  # what is missing is told before PyTorch is loaded and a module exported
     loaded = load_source(
         source, requests, outputs, opset=options.opset, exporter=options.exporter, tell=tell
     )
@@ -194,7 +199,7 @@ def build(
     if keep and (entry := cache.load(entry_key)) is not None:
         return _from_cache(entry, target, options)
     request = Request(
-        source=loaded, toolchain=str(toolchain_directory()),
+        source=loaded, toolchain=str(find()),
         shaves=_shave_counts(options), cmx_slices=options.cmx_slices, hardware=options.hardware,
         optimize=options.optimize, check=options.check, fix_fp16=options.fix_fp16,
         verify=options.verify, frames=tuple(frames) if frames is not None else None,
@@ -300,9 +305,16 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise SourceError("there is no such file", where=str(path)) from None
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.onnx")])
+        raise SourceError(
+            "there is no such file",
+            where=str(path),
+            remedy=f"did you mean {path.parent / near[0]}?" if near else "check the path",
+        ) from None
     except OSError as error:
-        raise SourceError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+        raise SourceError(
+            f"the file cannot be read: {error.strerror}", where=str(path), remedy="check the path"
+        ) from error
 
 
 def _has_weights_elsewhere(loaded: Model | OnnxFile) -> bool:
@@ -376,7 +388,11 @@ def _run(request: Request, executor: Executor | None, tell: Progress) -> Result:
     job = pool.submit(road.run, request)
     if request.verify:
         importlib.import_module("numpy")  # what is verified is answered in arrays; loads meanwhile
-    result: Result = job.result()
+    try:
+        result: Result = job.result()
+    except BlobsmithError as error:
+        error.where = error.where or _origin(request.source)
+        raise
     return result
 
 

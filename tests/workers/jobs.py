@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import time
 
@@ -48,6 +49,26 @@ def chatter() -> str:
     os.write(1, b"native libraries print here\n")
     print("and Python here")
     return "answer"
+
+
+prepared = False
+
+
+def prepare() -> None:
+    global prepared
+    prepared = True
+
+
+def is_prepared() -> bool:
+    return prepared
+
+
+def fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/some.file")
+
+
+def load_a_library_too_many() -> None:
+    raise ImportError("x.so: failed to map segment from shared object")
 
 
 class Hostile:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blobsmith.errors import EnvironmentFault, OperatorError
-from blobsmith.workers import LimitedExecutor
+from blobsmith.errors import EnvironmentFault, OperatorError, UsageError
+from blobsmith.workers import LimitedExecutor, default_executor
 from blobsmith.workers.pool import WorkerFault
 
 from . import jobs
@@ -104,3 +104,42 @@ def test_refuses_jobs_after_shutdown() -> None:
     executor.shutdown()
     with pytest.raises(RuntimeError, match="shut down"):
         executor.submit(jobs.pid)
+
+
+def test_a_child_may_start_before_its_job_and_prepare_itself() -> None:
+    with LimitedExecutor(timeout=30) as executor:
+        executor.start(f"{jobs.__name__}:prepare")
+        executor.start(f"{jobs.__name__}:prepare")  # does nothing: there is one
+        first = executor.submit(jobs.pid)
+        assert executor.submit(jobs.is_prepared).result()
+        assert executor.submit(jobs.pid).result() == first.result()
+
+
+def test_what_fails_while_a_child_prepares_does_not_stop_its_jobs() -> None:
+    with LimitedExecutor(timeout=30) as executor:
+        executor.start(f"{jobs.__name__}:fail")
+        assert executor.submit(jobs.add, 1, 1).result() == 2
+
+
+def test_a_child_without_a_job_is_ended_at_once() -> None:
+    executor = LimitedExecutor(timeout=30)
+    executor.start()
+    executor.shutdown()
+    with pytest.raises(RuntimeError):
+        executor.submit(jobs.add, 1, 1)
+
+
+def test_what_the_machine_lacks_is_said_with_a_remedy(pool: LimitedExecutor) -> None:
+    with pytest.raises(EnvironmentFault, match="No space left") as full:
+        pool.submit(jobs.fill_the_disk).result()
+    assert (full.value.where, "TMPDIR" in full.value.remedy) == ("/tmp/some.file", True)
+    with pytest.raises(EnvironmentFault, match="memory") as large:
+        pool.submit(jobs.load_a_library_too_many).result()
+    assert "BLOBSMITH_MEMORY" in large.value.remedy
+
+
+@pytest.mark.parametrize("given", ["many", "-1", "inf", "nan"])
+def test_a_limit_that_is_no_number(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("BLOBSMITH_MEMORY", given)
+    with pytest.raises(UsageError, match="BLOBSMITH_MEMORY"):
+        default_executor.__wrapped__()

@@ -6,6 +6,7 @@ the command line, and PyTorch for a module: beside each other they cost the time
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -19,10 +20,12 @@ def start_worker(arguments: Sequence[str]) -> None:
         return
     if sys.platform != "linux" or _is_kept(arguments):
         return
+    from ..errors import BlobsmithError
     from ..workers import default_executor
 
     checks = "--no-verify" not in arguments
-    default_executor().start("blobsmith.road:preload" + ("_checks" if checks else ""))
+    with contextlib.suppress(BlobsmithError):  # the command itself tells it
+        default_executor().start("blobsmith.road:preload" + ("_checks" if checks else ""))
 
 
 def _is_kept(arguments: Sequence[str]) -> bool:

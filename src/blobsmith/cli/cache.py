@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import typer
 
+from .command import Command, Group
 from .session import DebugFlag, JsonFlag, session
 
 app = typer.Typer(
-    help="Finished builds kept on this machine.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="Finished builds kept on this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 def info_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
     """How many finished builds are kept, where, and how large they are."""
     with session(as_json, debug) as out:
@@ -22,7 +26,7 @@ def info_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
         out.say(f"{found.entries} builds, {found.size / 1e6:.1f} MB in {found.directory}")
 
 
-@app.command("clear")
+@app.command("clear", cls=Command)
 def clear_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
     """Deletes them all."""
     with session(as_json, debug) as out:

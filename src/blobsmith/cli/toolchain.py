@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from .command import Command, Group
 from .session import DebugFlag, JsonFlag, Session, session
 
 app = typer.Typer(
-    help="The MyriadX compiler on this machine.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group,
+    help="The MyriadX compiler on this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
@@ -27,7 +31,7 @@ def _show(out: Session, directory: Path | None = None) -> bool:
     return not found.problem
 
 
-@app.command("status")
+@app.command("status", cls=Command)
 def status_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
     """Says whether the compiler is installed and sound; exit code 3 if not."""
     with session(as_json, debug) as out:
@@ -36,7 +40,7 @@ def status_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
         raise typer.Exit(3)
 
 
-@app.command("install")
+@app.command("install", cls=Command)
 def install_command(
     wheel: Annotated[
         Path | None, typer.Option(help="Use this wheel file instead of a download.")
@@ -54,7 +58,7 @@ def install_command(
         _show(out)
 
 
-@app.command("remove")
+@app.command("remove", cls=Command)
 def remove_command(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
     """Deletes the compiler from this machine."""
     with session(as_json, debug) as out:

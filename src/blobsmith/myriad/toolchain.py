@@ -80,6 +80,25 @@ def status(directory: Path | None = None) -> ToolchainStatus:
     return ToolchainStatus(directory, True, _problem(directory), size=size)
 
 
+def find() -> Path:
+    """The compiler's directory, whose content is not looked at: `require` does that.
+
+    Raises:
+        ToolchainError: there is no compiler for this platform, or none is installed.
+    """
+    check_platform()
+    directory = toolchain_directory()
+    if not directory.is_dir():
+        raise _not_installed(directory)
+    return directory
+
+
+def _not_installed(directory: Path) -> ToolchainError:
+    return ToolchainError(
+        "the MyriadX compiler is not installed", where=str(directory), remedy=_INSTALL
+    )
+
+
 def require(directory: Path | None = None) -> Path:
     """The compiler's directory, after checking platform, owner, permissions and every hash.
 
@@ -89,9 +108,7 @@ def require(directory: Path | None = None) -> Path:
     check_platform()
     found = status(directory)
     if not found.installed:
-        raise ToolchainError(
-            "the MyriadX compiler is not installed", where=str(found.directory), remedy=_INSTALL
-        )
+        raise _not_installed(found.directory)
     if found.problem:
         raise ToolchainError(
             f"the MyriadX compiler is damaged: {found.problem}",

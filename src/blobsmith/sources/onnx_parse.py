@@ -36,7 +36,7 @@ def parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
     import onnx
 
     if not data:
-        raise SourceError("the file is empty", where=name)
+        raise SourceError("the file is empty", where=name, remedy="export or download it again")
     for start, what in _NOT_ONNX:
         if data.startswith(start):
             raise SourceError(f"this is no ONNX file: {what}", where=name)

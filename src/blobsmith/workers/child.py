@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
-import resource
 import sys
+import tempfile
 import traceback
 from typing import Any
 
@@ -22,10 +23,7 @@ def main() -> None:
     Native libraries print on file descriptor 1; the answers keep a private duplicate of it.
     The second argument, if any, names a function to call first.
     """
-    memory = int(sys.argv[1])
-    if memory:
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(int(sys.argv[1]))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     jobs = sys.stdin.buffer
@@ -39,6 +37,16 @@ def main() -> None:
         except EOFError:
             return
         send(answers, _run(job))
+
+
+def _limit(memory: int) -> None:
+    """Limits memory (0: not) and leaves no core files; Windows has no such limits."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        if memory:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _prepare(name: str) -> None:
@@ -61,12 +69,30 @@ def _run(job: tuple[str, str, tuple[Any, ...], dict[str, Any]]) -> tuple[str, An
         for part in name.split("."):
             function = getattr(function, part)
         return ("value", function(*args, **kwargs))
-    except MemoryError:
-        return ("error", EnvironmentFault("a worker ran out of the memory it is allowed"))
     except BlobsmithError as error:
         return ("error", error)
     except Exception as error:
+        known = _lack(error)
+        if known is not None:
+            return ("error", known)
         return ("fault", (type(error).__name__, str(error), traceback.format_exc()))
+
+
+def _lack(error: Exception) -> EnvironmentFault | None:
+    """What the machine lacks, if that is the reason; None if it is not."""
+    # a library that finds no room is told by the loader, as an ImportError or an OSError
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+        return EnvironmentFault(
+            "a worker ran out of the memory it is allowed",
+            remedy="make the model smaller, or set BLOBSMITH_MEMORY (bytes) higher",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return EnvironmentFault(
+            f"a temporary file cannot be written: {error.strerror}",
+            where=str(error.filename or tempfile.gettempdir()),
+            remedy="free some space there, or let TMPDIR name a folder on another disk",
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import IO, Any, BinaryIO, cast
 
-from ..errors import EnvironmentFault
+from ..errors import EnvironmentFault, UsageError
 from .channel import receive, send
 
 DEFAULT_TIMEOUT = 120.0
@@ -88,7 +88,7 @@ class _Worker:
     def _death(self, error: Exception, timeout: float) -> EnvironmentFault:
         if self._timed_out:
             return EnvironmentFault(
-                f"a step took longer than {timeout:.0f} s and was stopped",
+                f"a step took longer than {timeout:g} s and was stopped",
                 remedy="make the model smaller, or set BLOBSMITH_TIMEOUT (seconds) higher",
             )
         if isinstance(error, pickle.UnpicklingError):
@@ -110,7 +110,10 @@ class _Worker:
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:  # Windows has no groups of processes
+                self._process.kill()
 
     def close(self) -> None:
         # It is idle or dead, so it holds nothing that an orderly end would save; unloading the
@@ -252,10 +255,25 @@ def default_executor() -> LimitedExecutor:
     """This process's own executor: one persistent worker with the default limits.
 
     The limits come from BLOBSMITH_TIMEOUT (seconds) and BLOBSMITH_MEMORY (bytes) where set.
+
+    Raises:
+        UsageError: one of them is no number.
     """
     executor = LimitedExecutor(
-        timeout=float(os.environ.get("BLOBSMITH_TIMEOUT", DEFAULT_TIMEOUT)),
-        memory=int(os.environ.get("BLOBSMITH_MEMORY", DEFAULT_MEMORY)),
+        timeout=_number("BLOBSMITH_TIMEOUT", DEFAULT_TIMEOUT),
+        memory=int(_number("BLOBSMITH_MEMORY", DEFAULT_MEMORY)),
     )
     atexit.register(executor.shutdown)
     return executor
+
+
+def _number(name: str, default: float) -> float:
+    """A limit from the environment."""
+    given = os.environ.get(name, "")
+    try:
+        value = float(given) if given else default
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{name}={given!r} is no limit", remedy=f"give a number, as {default:g}")
+    return value

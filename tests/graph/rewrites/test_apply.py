@@ -177,6 +177,31 @@ def test_cheapest_variant_is_taken(
     )
 
 
+def test_a_cheaper_variant_that_breaks_its_promise_makes_way(use: Callable[..., None]) -> None:
+    """Variants are priced before they are checked; the next one that pays is taken."""
+
+    def find(editor: Editor, node: Node) -> Outcome:
+        def write(factor: float) -> None:
+            b = Builder(editor, like=node)
+            b.commit([node], {node.output: b.op("Mul", node.inputs[0], factor)})
+
+        def subtract() -> None:
+            b = Builder(editor, like=node)
+            b.commit([node], {node.output: b.op("Sub", 0.0, node.inputs[0])})
+
+        variants = (Variant("wrong", lambda: write(-1.01)), Variant("right", subtract))
+        return Change(subtract, nodes=(node,), variants=variants, by_cost=True)
+
+    use(Rule("neg", "faster", "exact", "a test", ("Neg",), find))
+    prices = {"Mul": 1.0, "Sub": 2.0, "Neg": 3.0, "Relu": 0.0}
+    result = rewrite(
+        model("a = Relu(x) y = Neg(a)"), cost=lambda p: sum(prices[n.op_type] for n in p.graph.node)
+    )
+    assert operators(result.proto) == ["Relu", "Sub"]
+    assert [a.variant for a in result.applied] == ["right"]
+    assert "broke its promise" in result.rejected[0].reason
+
+
 def test_faster_change_that_the_compiler_refuses_is_undone(use: Callable[..., None]) -> None:
     """A rule that needs no cost must not cost the compilation."""
     import dataclasses
@@ -218,7 +243,8 @@ def test_unsupported_operation_is_named_with_the_users_line() -> None:
     with pytest.raises(OperatorError) as caught:
         rewrite(proto, sets=("needed",))
     assert "nonzero" in caught.value.what
-    assert caught.value.where.startswith("corners.py:41")
+    assert "(NonZero)" in caught.value.where
+    assert "corners.py:41" in caught.value.where
     assert caught.value.remedy.startswith("use ")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 
 from ...errors import OperatorError
 
@@ -111,13 +111,15 @@ def require_supported(proto: ModelProto, reasons: Mapping[str, str] | None = Non
         reason = (reasons or {}).get(label, advice.reason)
         raise OperatorError(
             f"{advice.operation} cannot run on the chip: {reason}",
-            where=_where(proto, node.output[0]) or label,
-            remedy=f"use {advice.instead}",
+            where=_where(proto, node),
+            remedy=f"instead: {advice.instead}",
         )
 
 
-def _where(proto: ModelProto, value: str) -> str:
+def _where(proto: ModelProto, node: NodeProto) -> str:
+    """The node, and the user's own line where it is known."""
     from .. import lines
 
-    line = lines.lookup(proto).get(value)
-    return f"{line.file}:{line.line}  {line.code}" if line else ""
+    place = f"node {node.name or node.output[0]!r} ({node.op_type})"
+    line = lines.lookup(proto).get(node.output[0])
+    return f"{place}, {line.file}:{line.line}  {line.code}" if line else place
