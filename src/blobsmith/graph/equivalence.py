@@ -186,7 +186,7 @@ def _compare(
     rtol: float,
     noise: list[Array] | None,
 ) -> Difference:
-    finite = [e[np.isfinite(e)].astype(np.float64) for e in expected]
+    finite = [e if (f := np.isfinite(e)).all() else e[f] for e in expected]
     filled = [f for f in finite if f.size]
     low = min((float(f.min()) for f in filled), default=0.0)
     high = max((float(f.max()) for f in filled), default=0.0)
