@@ -106,3 +106,11 @@ def test_outputs_behind_a_comparison_are_thresholded() -> None:
     shape = graphs.IMAGE
     proto = graphs.model(nodes, {"x": shape}, {"plain": shape, "stepped": shape})
     assert thresholded_outputs(proto) == {"stepped"}
+
+
+@pytest.mark.parametrize("size", [1, 2, 999, 1000, 1001, 5000])
+def test_the_percentile_is_numpys(size: int) -> None:
+    from blobsmith.verify import _percentile
+
+    values = np.random.default_rng(size).random(size)
+    assert _percentile(values, 99.9) == pytest.approx(np.percentile(values, 99.9), rel=1e-12)

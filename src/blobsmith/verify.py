@@ -165,7 +165,7 @@ def compare_output(
     mismatched = float(np.mean((in_ulps > ULP_LIMIT) & (error > TYPICAL_SHARE * span)))
     mask = thresholded or (expected.size >= SMALLEST_MASK and _two_values(expected, low, high))
     largest = float(error.max())
-    typical = float(np.percentile(error, PERCENTILE))
+    typical = _percentile(error, PERCENTILE)
     reason = ""
     if bad:
         reason = f"{bad} of {got.size} values are inf or NaN where the function is finite"
@@ -191,9 +191,22 @@ def compare_output(
     return OutputComparison(
         name=name, passed=passed, reason=reason, low=low, high=high, largest=largest,
         largest_ulp=float(in_ulps.max()), typical=typical,
-        typical_ulp=float(np.percentile(in_ulps, PERCENTILE)), thresholded=bool(mask),
+        typical_ulp=_percentile(in_ulps, PERCENTILE), thresholded=bool(mask),
         mismatched=mismatched, non_finite=bad,
     )  # fmt: skip
+
+
+def _percentile(values: Array, percent: float) -> float:
+    """`np.percentile`, which loads masked arrays (0.05 s) to sort its one percentage."""
+    import numpy as np
+
+    place = (values.size - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, values.size - 1)
+    below, above = np.partition(values, (low, high))[[low, high]]
+    if not np.isfinite(above):
+        return float(above if place > low else below)
+    return float(below + (above - below) * (place - low))
 
 
 def _two_values(values: Array, low: float, high: float) -> bool:

@@ -16,6 +16,7 @@ from ..errors import ModelError, OperatorError, OpsetError
 from .options import CompileOptions
 
 if TYPE_CHECKING:
+    from ..blob import Blob
     from .native import NativeCompiler
 
 HIGHEST_OPSET = 15
@@ -95,6 +96,11 @@ def compile_job(
     directory: str, onnx_bytes: bytes, variants: tuple[CompileOptions, ...]
 ) -> list[bytes]:
     """The part of `compile_variants` that runs inside the worker; not for direct use."""
+    return [blob.data for blob in compiled(directory, onnx_bytes, variants)]
+
+
+def compiled(directory: str, onnx_bytes: bytes, variants: tuple[CompileOptions, ...]) -> list[Blob]:
+    """`compile_job`, for those who go on with the blobs as they were read for its comparison."""
     import onnx
 
     from ..blob import Blob
@@ -125,9 +131,10 @@ def compile_job(
             return _compile_one(compiler, path, Path(scratch) / f"{number}.blob", filled[number])
 
         blobs = _in_threads(one, len(filled))
-    for data, options in zip(blobs, filled, strict=True):
-        check_signature(Blob.from_bytes(data), inputs, outputs, options)
-    return blobs
+    read = [Blob.from_bytes(data) for data in blobs]
+    for blob, options in zip(read, filled, strict=True):
+        check_signature(blob, inputs, outputs, options)
+    return read
 
 
 def _in_threads(one: Callable[[int], bytes], count: int) -> list[bytes]:

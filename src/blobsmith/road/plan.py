@@ -61,7 +61,9 @@ def run(request: Request) -> Result:
             warnings.append(f"not taken: {tried}: {error.what}")
             continue
         return Result(
-            notes=source.notes, model=model, blobs=blobs, steps=(*clock.steps, *attempt.steps),
+            notes=source.notes, model=model,
+            blobs={shaves: blob.data for shaves, blob in blobs.items()},
+            steps=(*clock.steps, *attempt.steps),
             verification=verification, rewrites=applied, warnings=(*warnings, *found),
             before=simplified.before, after=simplified.after,
             graphs={"source": outline(source.proto), "simplified": outline(simplified.proto)},

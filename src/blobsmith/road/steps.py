@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from ..blob import Blob
     from ..graph.rewrites.rule import RuleSet
 
     Array = np.ndarray[Any, Any]
@@ -127,14 +128,13 @@ def _with_shapes(model: Model) -> Model:
 
 def _cost(request: Request, model: Model, proto: onnx.ModelProto) -> float | None:
     """Predicted milliseconds of a candidate graph; None if the compiler refuses it."""
-    from ..blob import Blob
     from ..cost import predict
 
     try:
-        data = _blobs(model.with_graph(proto), request, request.shaves[:1])
+        made = _blobs(model.with_graph(proto), request, request.shaves[:1])
     except BlobsmithError:
         return None
-    return predict(Blob.from_bytes(data[0])).total_ms
+    return predict(made[0]).total_ms
 
 
 def fp16(model: Model, request: Request, fix: bool, clock: Clock) -> tuple[Model, list[str]]:
@@ -175,8 +175,8 @@ def _refuse_unasked(repaired: Model, *, accepted: bool) -> None:
         )
 
 
-def _blobs(model: Model, request: Request, shaves: tuple[int, ...]) -> list[bytes]:
-    from ..myriad.compile import compile_job
+def _blobs(model: Model, request: Request, shaves: tuple[int, ...]) -> list[Blob]:
+    from ..myriad.compile import compiled
     from ..myriad.options import CompileOptions
 
     inputs = {spec.name: spec.dtype for spec in model.inputs}
@@ -188,11 +188,10 @@ def _blobs(model: Model, request: Request, shaves: tuple[int, ...]) -> list[byte
         )
         for count in shaves
     )  # fmt: skip
-    return compile_job(request.toolchain, model.onnx_bytes, variants)
+    return compiled(request.toolchain, model.onnx_bytes, variants)
 
 
-def compile_blobs(model: Model, request: Request, clock: Clock) -> dict[int, bytes]:
-    from ..blob import Blob
+def compile_blobs(model: Model, request: Request, clock: Clock) -> dict[int, Blob]:
     from ..cost import predict
 
     try:
@@ -200,7 +199,7 @@ def compile_blobs(model: Model, request: Request, clock: Clock) -> dict[int, byt
     except OperatorError as error:
         raise _explained(error, model) from error
     blobs = dict(zip(request.shaves, made, strict=True))
-    main = Blob.from_bytes(blobs[request.shaves[-1]])
+    main = blobs[request.shaves[-1]]
     cost = predict(main)
     clock.step(
         "compile", f"{len(main.stages)} stages, {main.size} bytes, {main.shaves} shaves",
@@ -231,18 +230,17 @@ def verify_blobs(
     request: Request,
     source: Model,
     model: Model,
-    blobs: Mapping[int, bytes],
+    blobs: Mapping[int, Blob],
     frames: tuple[Mapping[str, Array], ...],
     reference: tuple[Mapping[str, Array], ...],
     clock: Clock,
 ) -> Verification | None:
     if not request.verify:
         return None
-    from ..blob import Blob
     from ..emulator import Emulator
     from ..verify import compare, thresholded_outputs
 
-    emulator = Emulator(Blob.from_bytes(blobs[request.shaves[-1]]))
+    emulator = Emulator(blobs[request.shaves[-1]])
     results = [emulator.run(frame) for frame in frames]
     told = sorted({str(warning) for result in results for warning in result.warnings})
     verification = compare(
