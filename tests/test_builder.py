@@ -305,6 +305,26 @@ def test_other_platforms_are_told_what_works_there(
     assert "emulator" in caught.value.remedy
 
 
+def test_a_build_that_was_begun_ahead_is_the_same_build(toolchain: Path) -> None:
+    from dataclasses import replace
+
+    from blobsmith import road
+    from blobsmith.builder import _with_reference, load_source, requests_of
+
+    model = load_source(Halve(), requests_of(SHAPE), None)
+    request = road.Request(source=model, toolchain=str(toolchain))
+    request = _with_reference(request, lambda _: None)
+    at_once = road.run(request)
+    begun = replace(request, token="a")
+    road.begin(replace(begun, reference=None))
+    ahead = road.run(begun)
+    again = road.run(begun)  # what was begun is used once
+    for other in (ahead, again):
+        assert other.blobs == at_once.blobs
+        assert other.verification == at_once.verification
+        assert [step.name for step in other.steps] == [step.name for step in at_once.steps]
+
+
 def test_what_stops_a_worker_names_the_source(tmp_path: Path) -> None:
     from blobsmith.workers import LimitedExecutor
 

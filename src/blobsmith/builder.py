@@ -6,8 +6,9 @@ import difflib
 import hashlib
 import importlib
 import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -206,8 +207,9 @@ def build(
         preprocessing=Preprocessing(options.color, options.mean, options.scale),
         output_dtypes=options.output_dtypes,
     )  # fmt: skip
+    request, begun = _begin(request, executor)
     request = _with_reference(request, tell)
-    result = _run(request, executor, tell)
+    result = _run(request, executor, tell, begun)
     artifact = _package(result, options, _origin(loaded))
     blob_bytes = result.blobs[options.shaves]
     manifest = Manifest.describing(
@@ -366,6 +368,21 @@ def _shave_counts(options: Options) -> tuple[int, ...]:
     return (*(count for count in ALL_SHAVES if count != options.shaves), options.shaves)
 
 
+def _begin(request: Request, executor: Executor | None) -> tuple[Request, Future[None] | None]:
+    """The request of a module, which this process's worker begins while the module runs here.
+
+    Another executor may have several workers, and would begin in one and go on in another.
+    """
+    model = request.source
+    if executor is not None or not request.verify or isinstance(model, OnnxFile):
+        return request, None
+    from . import road
+    from .workers import default_executor
+
+    request = replace(request, token=secrets.token_hex(8))
+    return request, default_executor().submit(road.begin, request)
+
+
 def _with_reference(request: Request, tell: Progress) -> Request:
     """Adds the FP32 outputs of the user's own module, which stays in this process."""
     model = request.source
@@ -379,16 +396,23 @@ def _with_reference(request: Request, tell: Progress) -> Request:
     return replace(request, frames=frames, reference=tuple(module_outputs(seen, frames)))
 
 
-def _run(request: Request, executor: Executor | None, tell: Progress) -> Result:
+def _run(
+    request: Request,
+    executor: Executor | None,
+    tell: Progress,
+    begun: Future[None] | None = None,
+) -> Result:
     from . import road
     from .workers import default_executor
 
     tell("build")
     pool = executor or default_executor()
-    job = pool.submit(road.run, request)
-    if request.verify:
-        importlib.import_module("numpy")  # what is verified is answered in arrays; loads meanwhile
     try:
+        if begun is not None and isinstance(fault := begun.exception(), EnvironmentFault):
+            raise fault  # out of time or memory: it would be so again
+        job = pool.submit(road.run, request)
+        if request.verify:
+            importlib.import_module("numpy")  # the answer holds arrays; loads meanwhile
         result: Result = job.result()
     except BlobsmithError as error:
         error.where = error.where or _origin(request.source)

@@ -6,7 +6,7 @@ plan      the steps in order, and what is tried when a check fails
 """
 
 from .ahead import preload, preload_checks
-from .plan import run
+from .plan import begin, run
 from .request import OnnxFile, Preprocessing, Request, Result, Step
 from .steps import parse_source
 
@@ -16,6 +16,7 @@ __all__ = [
     "Request",
     "Result",
     "Step",
+    "begin",
     "parse_source",
     "preload",
     "preload_checks",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import BlobError, BlobsmithError, CheckFailed, OperatorError
@@ -18,8 +20,64 @@ from .steps import (
 )
 
 if TYPE_CHECKING:
+    from ..blob import Blob
     from ..graph.rewrites.rule import RuleSet
+    from ..graph.simplify import SimplifyResult
     from ..model import Model
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One plan down to its blobs, not yet verified; or why it ended before."""
+
+    sets: tuple[RuleSet, ...]
+    fix: bool
+    clock: Clock
+    model: Model | None = None
+    applied: tuple[str, ...] = ()
+    blobs: Mapping[int, Blob] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    error: BlobsmithError | None = None
+
+    def told(self, error: BlobsmithError) -> str:
+        """Why it was not taken, in a sentence."""
+        tried = f"{'+'.join(self.sets) or 'no'} rewrites{', FP16 repaired' if self.fix else ''}"
+        return f"not taken: {tried}: {error.what}"
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """What a set of rules made of the graph, for all attempts with it."""
+
+    model: Model
+    applied: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What needs no reference: the simplified graph, and the first attempt."""
+
+    clock: Clock
+    source: Model
+    simplified: SimplifyResult
+    plain: Model
+    first: _Attempt
+    rewritten: dict[tuple[RuleSet, ...], _Rewritten]
+
+
+# The one request that was begun ahead in this process, by its token.
+_ahead: dict[str, _Begun] = {}
+
+
+def begin(request: Request) -> None:
+    """Does ahead what needs no reference, while the owner runs the user's function for one.
+
+    `run` goes on from here if it is called in the same process with the same token; else it
+    begins anew, so that this is never needed. What fails here fails there again.
+    """
+    _ahead.clear()
+    _ahead[request.token] = _begin(request)
 
 
 def run(request: Request) -> Result:
@@ -28,8 +86,44 @@ def run(request: Request) -> Result:
     Raises:
         BlobsmithError: any branch; the message names the step's own subject.
     """
-    from ..graph import preprocess, simplify
     from ..graph.outline import outline
+
+    begun = _ahead.pop(request.token, None) or _begin(request)
+    source, simplified = begun.source, begun.simplified
+    begun.clock.restart()
+    frames, reference = reference_outputs(request, source, begun.clock)
+    warnings: list[str] = list(simplified.stats.notes)
+    first: BlobsmithError | None = None
+    for number, plan in enumerate(_plans(request)):
+        done = begun.first
+        if number:
+            done = _attempt(begun.plain, request, *plan, begun.rewritten)
+        try:
+            if done.error is not None or done.model is None:
+                raise done.error or AssertionError
+            done.clock.restart()
+            verification = verify_blobs(
+                request, source, done.model, done.blobs, frames, reference, done.clock
+            )
+        except (CheckFailed, OperatorError, BlobError) as error:
+            first = first or _explained(error, done.clock)
+            warnings.append(done.told(error))
+            continue
+        return Result(
+            notes=source.notes, model=done.model,
+            blobs={shaves: blob.data for shaves, blob in done.blobs.items()},
+            steps=(*begun.clock.steps, *done.clock.steps), verification=verification,
+            rewrites=done.applied, warnings=(*warnings, *done.warnings),
+            before=simplified.before, after=simplified.after,
+            graphs={"source": outline(source.proto), "simplified": outline(simplified.proto)},
+            sample=sample(frames, reference),
+        )  # fmt: skip
+    assert first is not None
+    raise first
+
+
+def _begin(request: Request) -> _Begun:
+    from ..graph import preprocess, simplify
     from ..myriad.compile import warm_up
 
     warm_up(request.toolchain)
@@ -41,36 +135,30 @@ def run(request: Request) -> Result:
         before=dict(simplified.before.by_type), after=dict(simplified.after.by_type),
     )  # fmt: skip
     plain = preprocess.insert(source.with_graph(simplified.proto))
-    frames, reference = reference_outputs(request, source, clock)
-    warnings: list[str] = list(simplified.stats.notes)
-    first: BlobsmithError | None = None
-    rewritten: dict[tuple[RuleSet, ...], tuple[Model, tuple[str, ...], tuple[Step, ...]]] = {}
-    for sets, fix in _plans(request):
-        attempt = Clock()
-        try:
-            if sets not in rewritten:
-                rewritten[sets] = (*rewrite_graph(plain, request, sets, attempt), attempt.taken())
-            model, applied, taken = rewritten[sets]
-            attempt = Clock(taken)
-            model, found = fp16(model, request, fix, attempt)
-            blobs = compile_blobs(model, request, attempt)
-            verification = verify_blobs(request, source, model, blobs, frames, reference, attempt)
-        except (CheckFailed, OperatorError, BlobError) as error:  # the emulator may lack a stage
-            first = first or _explained(error, attempt)
-            tried = f"{'+'.join(sets) or 'no'} rewrites{', FP16 repaired' if fix else ''}"
-            warnings.append(f"not taken: {tried}: {error.what}")
-            continue
-        return Result(
-            notes=source.notes, model=model,
-            blobs={shaves: blob.data for shaves, blob in blobs.items()},
-            steps=(*clock.steps, *attempt.steps),
-            verification=verification, rewrites=applied, warnings=(*warnings, *found),
-            before=simplified.before, after=simplified.after,
-            graphs={"source": outline(source.proto), "simplified": outline(simplified.proto)},
-            sample=sample(frames, reference),
-        )  # fmt: skip
-    assert first is not None
-    raise first
+    rewritten: dict[tuple[RuleSet, ...], _Rewritten] = {}
+    first = _attempt(plain, request, *_plans(request)[0], rewritten)
+    return _Begun(clock, source, simplified, plain, first, rewritten)
+
+
+def _attempt(
+    plain: Model,
+    request: Request,
+    sets: tuple[RuleSet, ...],
+    fix: bool,
+    rewritten: dict[tuple[RuleSet, ...], _Rewritten],
+) -> _Attempt:
+    clock = Clock()
+    try:
+        if sets not in rewritten:
+            rewritten[sets] = _Rewritten(*rewrite_graph(plain, request, sets, clock), clock.taken())
+        else:
+            clock = Clock(rewritten[sets].steps)
+        applied = rewritten[sets].applied
+        model, found = fp16(rewritten[sets].model, request, fix, clock)
+        blobs = compile_blobs(model, request, clock)
+    except (CheckFailed, OperatorError, BlobError) as error:  # the emulator may lack a stage
+        return _Attempt(sets, fix, clock, error=error)
+    return _Attempt(sets, fix, clock, model, applied, blobs, tuple(found))
 
 
 def _explained(error: BlobsmithError, attempt: Clock) -> BlobsmithError:

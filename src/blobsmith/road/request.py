@@ -86,6 +86,7 @@ class Request:
         reference: FP32 outputs for `frames`; None: the .onnx itself is the reference.
         preprocessing: overrides on the image inputs.
         output_dtypes: element type by output name, "*" for every output.
+        token: by which `run` knows what `begin` did for this request; "" for nothing.
     """
 
     source: Model | OnnxFile
@@ -101,6 +102,7 @@ class Request:
     reference: tuple[Mapping[str, Array], ...] | None = None
     preprocessing: Preprocessing = Preprocessing()
     output_dtypes: tuple[tuple[str, DType], ...] = ()
+    token: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ class Clock:
         self.steps: list[Step] = list(before)
         self._since = time.perf_counter()
 
+    def restart(self) -> None:
+        """The next step begins now."""
+        self._since = time.perf_counter()
+
     def step(self, name: str, summary: str, **detail: Any) -> None:
         now = time.perf_counter()
         self.steps.append(Step(name, now - self._since, summary, detail))
