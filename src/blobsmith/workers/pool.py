@@ -23,6 +23,8 @@ from .channel import receive, send
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_MEMORY = 4 << 30
 _Item = tuple[Future[Any], tuple[Any, ...], Callable[[str], None] | None]
+_CRASHED = "the file may be damaged or too large; memory is limited by BLOBSMITH_MEMORY (bytes)"
+_KILLED = "something ended it, such as a system short of memory: free some, and run it again"
 _START = "from blobsmith.workers.child import main; main()"
 
 
@@ -100,8 +102,7 @@ class _Worker:
         return EnvironmentFault(
             f"a worker process died ({reason})",
             where=lines[-1] if lines else "",
-            remedy="the file may be damaged or too large; memory is limited by BLOBSMITH_MEMORY "
-            "(bytes)",
+            remedy=_KILLED if code == -9 else _CRASHED,
         )
 
     def _expire(self) -> None:
