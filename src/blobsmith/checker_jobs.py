@@ -104,8 +104,13 @@ def compile_plainly(model: Model, toolchain: str) -> Compiled:
 
 def _rewritten(model: Model, sets: tuple[RuleSet, ...]) -> Model:
     from .graph.rewrites import rewrite
+    from .graph.rewrites.inputs import KnownInputs
 
-    return model.with_graph(rewrite(model.proto, sets=sets).proto) if sets else model
+    if not sets:
+        return model
+    known = KnownInputs.of(model.inputs)
+    done = rewrite(model.proto, sets=sets, ranges=known.ranges, whole=known.whole)
+    return model.with_graph(done.proto)
 
 
 def analyse(model: Model, blob_bytes: bytes, frames: tuple[Feeds, ...]) -> CheckReport:

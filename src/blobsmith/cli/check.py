@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +15,10 @@ from .build import Source
 from .session import DebugFlag, JsonFlag, Session, session
 
 if TYPE_CHECKING:
-    from ..numerics import CheckReport
+    from ..numerics import CheckReport, TensorReport
 
 _SHOWN = 12
+_STYLES = {"safe": "green", "at risk": "yellow", "broken": "red"}
 
 
 def check(
@@ -48,30 +52,32 @@ def check(
         options = Preprocessing(
             parse.color(color), parse.numbers(mean, "--mean"), parse.numbers(scale, "--scale")
         )
-        found = check_source(
-            source, inputs=wanted, outputs=outputs or None, preprocessing=options,
-            frames=_frames(source, wanted, frames, limit), progress=out.progress,
-        )  # fmt: skip
+        given = _frames(source, wanted, frames, limit)
+        with _bar(out, len(given)) as progress:
+            found = check_source(
+                source, inputs=wanted, outputs=outputs or None, preprocessing=options,
+                frames=given, progress=progress,
+            )  # fmt: skip
         report = found.report
         out.data.update(report.to_dict(), refusal=found.refusal)
         _show(report, out, all_)
         if found.refusal:
             out.say(f"compiler: {found.refusal}")
         if fix is not None:
-            _fix(found.model, fix, out)
+            _fix(found.model, given, fix, out)
             return
         if report.verdict == "broken" or found.refusal:
             raise CheckFailed(
-                found.refusal.splitlines()[0] if found.refusal else report.summary,
+                found.refusal.splitlines()[0] if found.refusal else "broken in FP16",
                 where=source,
                 remedy="repair it with `blobsmith check --fix FILE.onnx` or `build --fix-fp16`",
             )
 
 
-def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> Any:
+def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[Any]:
     """The user's frames as input sets; the source is loaded once more for its input specs."""
     if frames is None:
-        return None
+        return []
     from ..builder import load_source
     from ..road import parse_source
     from ..verification import user_frames
@@ -80,31 +86,70 @@ def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> Any:
     return user_frames(frames, model.inputs, limit)
 
 
+@contextlib.contextmanager
+def _bar(out: Session, frames: int) -> Iterator[Callable[[str], None]]:
+    """What is told of the progress: the steps, and a bar for the user's own frames."""
+    console = out.console(stderr=True)
+    if not frames or not console.is_terminal:
+        yield out.progress
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("load", total=frames)
+
+        def tell(text: str) -> None:
+            own = text.startswith("frame ")
+            bar.update(task, description=f"{text:18}", advance=1 if own else 0)
+
+        yield tell
+
+
 def _show(report: CheckReport, out: Session, everything: bool) -> None:
-    out.say(report.summary)
-    listed = report.tensors if everything else tuple(report.matter())[:_SHOWN]
-    rows = [
-        (
-            tensor.name, tensor.op, tensor.verdict,
-            f"{tensor.bounds[0]:.4g} .. {tensor.bounds[1]:.4g}",
-            "" if tensor.seen is None else f"{tensor.seen[0]:.4g} .. {tensor.seen[1]:.4g}",
-            tensor.line,
-        )
-        for tensor in listed
-    ]  # fmt: skip
-    if rows:
-        out.table("", ("tensor", "operator", "verdict", "proven range", "seen", "line"), rows)
-    for warning in report.warnings[:_SHOWN]:
-        out.say(f"- {warning}")
+    out.say(report.headline, style=_STYLES[report.verdict])
+    places = list(report.matter())
+    for tensor in places[:_SHOWN]:
+        out.say("")
+        out.say(tensor.line or "(no line of the source is known)", style="bold")
+        out.say(f"  {tensor.op} {tensor.name!r} {tensor.verdict}")
+        out.say(f"  {_ranges(tensor)}")
+        out.say(f"  {tensor.advice}")
+    if len(places) > _SHOWN:
+        out.say(f"\n... and {len(places) - _SHOWN} more: --all lists every tensor")
+    if report.inexact:
+        out.say("")
+    for sentence in report.inexact[:_SHOWN]:
+        out.say(f"- {sentence}")
+    if report.verdict == "broken" and report.blob_is_right:
+        out.say("- the blob of it is rewritten around this and was right wherever it was run")
+    if everything:
+        rows = [(t.name, t.op, t.verdict, _ranges(t), t.line) for t in report.tensors]
+        out.table("", ("tensor", "operator", "verdict", "range", "line"), rows)
     for note in report.notes:
         out.say(f"note: {note}")
 
 
-def _fix(model: Any, path: Path, out: Session) -> None:
+def _ranges(tensor: TensorReport) -> str:
+    """The range that was seen, and what is proven for every input."""
+    low, high = tensor.bounds
+    proven = f"for every input within {_number(low)} .. {_number(high)}"
+    if not (math.isfinite(low) or math.isfinite(high)):
+        proven = "no bound is known"
+    if tensor.seen is None:
+        return proven
+    return f"seen {_number(tensor.seen[0])} .. {_number(tensor.seen[1])}; {proven}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+
+
+def _fix(model: Any, frames: list[Any], path: Path, out: Session) -> None:
     from ..numerics.repair import repair_model
     from ..packaging.atomic import write_atomic
 
-    fixed = repair_model(model)
+    fixed = repair_model(model, frames=frames or None)
     done = fixed.result
     out.say(done.reason)
     for action in done.actions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, get_args
 
@@ -14,8 +15,8 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option(
         "--input",
-        metavar="NAME=1x3x300x300[:u8|fp16|fp32]",
-        help="Shape and element type of an input; repeat for several.",
+        metavar="NAME=1x3x300x300[:u8|fp16|fp32[:LOW..HIGH]]",
+        help="Shape, element type and range of an input; repeat for several.",
     ),
 ]
 Outputs = Annotated[
@@ -35,7 +36,8 @@ def inputs(given: Sequence[str] | None) -> dict[str, InputRequest] | None:
     requests: dict[str, InputRequest] = {}
     for text in given:
         name, equals, rest = text.partition("=")
-        shape_text, _, dtype = rest.partition(":")
+        shape_text, _, rest = rest.partition(":")
+        dtype, _, range_text = rest.partition(":")
         try:
             shape = (
                 tuple(int(size) for size in shape_text.lower().split("x")) if shape_text else None
@@ -51,8 +53,34 @@ def inputs(given: Sequence[str] | None) -> dict[str, InputRequest] | None:
                 f"--input {text!r} has the unknown element type {dtype!r}",
                 remedy="give u8, fp16 or fp32",
             )
-        requests[name] = InputRequest(shape=shape, dtype=dtype or None)  # type: ignore[arg-type]
+        requests[name] = InputRequest(
+            shape=shape, dtype=dtype or None,  # type: ignore[arg-type]
+            value_range=_range(range_text, dtype, text) if range_text else None,
+        )  # fmt: skip
     return requests
+
+
+def _range(text: str, dtype: str, option: str) -> tuple[float, float]:
+    """``"-10..10"`` as two numbers.
+
+    Raises:
+        UsageError: something else is written, or the input holds bytes.
+    """
+    low_text, dots, high_text = text.partition("..")
+    try:
+        low, high = float(low_text), float(high_text)
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not dots or not low <= high or math.isinf(low) or math.isinf(high):
+        raise UsageError(
+            f"the range of --input {option!r} cannot be read", remedy="write NAME=256:fp16:-10..10"
+        )
+    if dtype not in ("fp16", "fp32"):
+        raise UsageError(
+            f"--input {option!r} gives a range to an input that is no fp16 or fp32",
+            remedy="bytes are always 0..255: write NAME=256:fp16:-10..10, or leave the range out",
+        )
+    return low, high
 
 
 def color(given: str | None) -> Color | None:

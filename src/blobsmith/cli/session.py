@@ -72,7 +72,7 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
     try:
         yield current
     except BlobsmithError as error:
-        _tell(error, as_json, debug)
+        _tell(error, as_json, debug, current.data)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
         raise typer.Exit(0) from None
@@ -99,14 +99,18 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
         sys.stdout.write(json.dumps({"ok": True, **clean(current.data)}) + "\n")
 
 
-def _tell(error: BlobsmithError, as_json: bool, debug: bool) -> None:
+def _tell(
+    error: BlobsmithError, as_json: bool, debug: bool, found: dict[str, Any] | None = None
+) -> None:
+    """One message; with --json, what was found until then stands beside the error."""
     if debug:
         traceback.print_exception(error)
         detail = getattr(error, "detail", "")
         if detail:
             sys.stderr.write(detail)
     if as_json:
-        sys.stdout.write(json.dumps({"ok": False, "error": error.to_dict()}) + "\n")
+        told = {**clean(found or {}), "ok": False, "error": error.to_dict()}
+        sys.stdout.write(json.dumps(told) + "\n")
     elif not debug:
         sys.stderr.write(f"error: {error}\n")
 

@@ -34,7 +34,7 @@ def overflow(
     near = isfinite(bound) and (bounds.reach.get(name, 0) >= 1 or bound <= 64 * shown)
     reach = bound if near or shown < OVERFLOW else 4 * shown
     text = number(reach) if isfinite(reach) else "any value"
-    if near and bounds.reach.get(name, 0) < 1 and shown >= OVERFLOW:
+    if near and bounds.reach.get(name, 0) < 1 and OVERFLOW <= shown < 0.9 * bound:
         text = f"{number(shown)} and may reach {number(bound)}"
     op = node.op
     if op in ("Div", "Reciprocal"):

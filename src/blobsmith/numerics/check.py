@@ -27,6 +27,7 @@ from .report import (
     StageRange,
     TensorReport,
     Verdict,
+    failing,
 )
 from .seen import Observer
 from .verdicts import Causes
@@ -144,10 +145,11 @@ def _verdict(
 ) -> tuple[Verdict, bool]:
     verdicts = {t.verdict for t in tensors}
     proven = verdicts <= {PROVEN}
-    broken = any(e.lost or (not e.passes and _far_off(e)) for e in errors)
+    failed = failing(errors)
+    broken = any(e.lost or _far_off(e) for e in failed)
     if OVERFLOWS in verdicts or broken:
         return "broken", proven
-    if MAY in verdicts or any(not e.passes for e in errors) or any(c.harmful for c in changed):
+    if MAY in verdicts or failed or any(c.harmful for c in changed):
         return "at risk", proven
     return "safe", proven
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -101,6 +101,20 @@ class ErrorReport:
         return finite(self.__dict__)
 
 
+def failing(errors: Sequence[ErrorReport]) -> list[ErrorReport]:
+    """The errors that count.
+
+    Of an output of the blob that is right, the rounding of the graph as written does not: the
+    compiled form is another one (a constant grid becomes gathers, factors become one), and it is
+    what the camera runs. Values that are lost count in either.
+    """
+    right = {e.name for e in errors if e.run == "blob" and e.passes}
+    return [
+        e for e in errors
+        if not e.passes and (e.lost or e.run == "blob" or e.name not in right)
+    ]  # fmt: skip
+
+
 @dataclass(frozen=True)
 class CheckReport:
     """What a check found.
@@ -124,6 +138,18 @@ class CheckReport:
     notes: tuple[str, ...]
 
     @property
+    def headline(self) -> str:
+        """The verdict, and in a few words why."""
+        places = list(self.matter())
+        if self.verdict == "safe" or not places:
+            return self.summary
+        one = len(places) == 1
+        leave = "may leave" if self.verdict == "at risk" else "leaves" if one else "leave"
+        who = f"{'one tensor' if one else f'{len(places)} tensors'} {leave}"
+        where = places[0].line or f"{places[0].op} {places[0].name!r}"
+        return f"{self.verdict}: {who} FP16's range, {'' if one else 'the first '}at {where}"
+
+    @property
     def summary(self) -> str:
         """The verdict in one sentence."""
         if self.verdict == "safe":
@@ -137,12 +163,18 @@ class CheckReport:
         if worst is not None and worst.line:
             first = f" at {worst.line}{first}"
         if worst is None:
-            failed = [e for e in self.errors if not e.passes]
+            failed = failing(self.errors)
             if failed:
                 first = f": {_inexact(failed[0])}{self._where_digits_go()}"
             elif self.constants:
                 first = f": {self.constants[0].advice}"
         return f"{self.verdict}{first}"
+
+    @property
+    def blob_is_right(self) -> bool:
+        """Whether the compiled blob was run, and was right wherever it was run."""
+        blob = [e for e in self.errors if e.run == "blob"]
+        return bool(blob) and all(e.passes for e in blob)
 
     def _where_digits_go(self) -> str:
         """The operator that loses the most digits, if one stands out."""
@@ -155,8 +187,12 @@ class CheckReport:
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for everything that matters, the most harmful first."""
-        found = [_sentence(t) for t in self.matter()]
-        found += [_inexact(e) for e in self.errors if not e.passes and not e.lost]
+        return (*map(_sentence, self.matter()), *self.inexact)
+
+    @property
+    def inexact(self) -> tuple[str, ...]:
+        """What is not overflow: outputs outside the tolerance, and constants that are lost."""
+        found = [_inexact(e) for e in failing(self.errors) if not e.lost]
         found += [
             f"the constant {c.example:g} of {c.op} {c.tensor!r} becomes {c.becomes:g}: {c.advice}"
             for c in self.constants
