@@ -148,6 +148,14 @@ class Memory:
         low = self.low[entries].min(axis=others)
         return make(low, self.high[entries].max(axis=others), nan)
 
+    def nan_in(self, buffer: Buffer, channels: npt.NDArray[np.bool_]) -> bool:
+        """Whether some of an operand's channels may hold NaN."""
+        view, axis = self.view(buffer), channel_axis(buffer)
+        if axis is None:
+            return bool(self.nan[self.used(view)].any())
+        chosen = np.flatnonzero(channels[: view.shape[axis]])
+        return bool(self.nan[self.used(np.take(view, chosen, axis=axis))].any())
+
     def used(self, entries: Ids) -> npt.NDArray[np.int64]:
         """The different entries of a part of the map."""
         present = np.zeros(self.low.size, np.bool_)

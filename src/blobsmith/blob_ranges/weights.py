@@ -167,6 +167,10 @@ def hardware(memory: Memory, stage: Stage, op: HwOp) -> tuple[Interval, float]:
         ins = weights.shape[1]
         if not value.uniform and value.lo.size > ins:
             value = make(value.lo[:ins], value.hi[:ins], value.nan)
+        # channels that were never written may hold NaN; their weights are zero, and it is dropped
+        if value.nan:
+            used = np.asarray(np.abs(weights).sum(axis=(0, 2)) > 0)
+            value = make(value.lo, value.hi, memory.nan_in(stage.buffers[op.input], used))
         result = weighted_sum(value, weights, padded)
         result = _with_vector(memory, stage, op, op.biases, result, multiply=False)
         inner = result.magnitude

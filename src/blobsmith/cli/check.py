@@ -148,6 +148,7 @@ def _number(value: float) -> str:
 def _fix(model: Any, frames: list[Any], path: Path, out: Session) -> None:
     from ..numerics.repair import repair_model
     from ..packaging.atomic import write_atomic
+    from ..sources.onnx_factors import with_factors
 
     fixed = repair_model(model, frames=frames or None)
     done = fixed.result
@@ -157,6 +158,6 @@ def _fix(model: Any, frames: list[Any], path: Path, out: Session) -> None:
     for name, factor in done.output_factors.items():
         out.warn(f"output {name!r} holds the result times {factor:g}: divide by it")
     out.data["repair"] = done.to_dict()
-    write_atomic(path, fixed.model.onnx_bytes)
+    write_atomic(path, with_factors(fixed.model))
     out.data["fixed"] = str(path)
     out.say(f"{path}  written")

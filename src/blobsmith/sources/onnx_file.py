@@ -16,6 +16,7 @@ from ..model import Model
 from ..tensors import Decoding, InputRequest, TensorSpec, default_layout
 from . import signature
 from .faults import check_used, shape_option
+from .onnx_factors import read_factors
 from .onnx_parse import all_nodes, first_line, parse
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def load_onnx(
     except SourceError as error:
         error.where = name
         raise
+    factors = read_factors(proto, name)
     specs = tuple(
         signature.make_spec(i.name, _typed(requests.get(i.name), kinds[i.name], _shape(i)))
         for i in proto.graph.input
@@ -75,7 +77,7 @@ def load_onnx(
     return Model(
         onnx_bytes=proto.SerializeToString(),
         inputs=specs,
-        outputs=tuple(_output_spec(o) for o in proto.graph.output),
+        outputs=tuple(_output_spec(o, factors.get(o.name, 1.0)) for o in proto.graph.output),
         origin=name,
         notes=(*notes, *lowered.notes),
     )
@@ -283,7 +285,7 @@ def _typed(request: InputRequest | None, kind: str, shape: tuple[int, ...] | Non
     return replace(request, dtype="u8" if picture or kind == "u8" else "fp16")
 
 
-def _output_spec(info: onnx.ValueInfoProto) -> TensorSpec:
+def _output_spec(info: onnx.ValueInfoProto, factor: float) -> TensorSpec:
     shape = _shape(info) or ()
     color = signature.usual_color(shape, default_layout(len(shape)))
     kind = {"gray": "map", "bgr": "image"}.get(color or "", "tensor")
@@ -295,5 +297,5 @@ def _output_spec(info: onnx.ValueInfoProto) -> TensorSpec:
         "fp16",
         "",
         color,
-        decoding=Decoding(kind),  # type: ignore[arg-type]
+        decoding=Decoding(kind, factor=factor),  # type: ignore[arg-type]
     )
