@@ -186,3 +186,17 @@ def test_a_stage_that_contradicts_itself_is_a_blob_error(compile_blob: Compile) 
     data[at + 4 : at + 8] = data[at : at + 4]
     with pytest.raises(BlobError):
         stage_ranges(Blob.from_bytes(bytes(data)), [SPEC])
+
+
+def test_channels_that_were_never_written_are_no_risk(compile_blob: Compile) -> None:
+    """The engine reads four channels of a picture of three; the fourth has zero weights."""
+    weights = np.full((16, 3, 3, 3), 0.01, F)
+    blob = blob_of(
+        compile_blob,
+        [node("Conv", ["x", "w"], "c", pads=[1] * 4), node("Relu", ["c"])],
+        {"w": weights}, shape=(1, 16, 16, 16),
+    )  # fmt: skip
+    found = stage_ranges(blob, [SPEC])
+    assert "MyriadXHwOp" in {r.type_name for r in found}
+    assert all(r.safe for r in found)
+    assert found[-1].bounds[1] == pytest.approx(0.01 * 27 * 255, rel=1e-2)

@@ -193,6 +193,24 @@ def test_the_error_of_the_blob_is_compared_on_the_same_frames() -> None:
     assert bad.verdict == "broken"
 
 
+def test_rounding_of_the_graph_as_written_does_not_count_where_the_blob_is_right() -> None:
+    """(x + 1000) - 1000 loses digits as written; a blob without the detour is right. Values that
+    are lost count in either."""
+    nodes = [node("Add", ["x", "c"], "a"), node("Sub", ["a", "c"], "d"), node("Mul", ["d", "s"])]
+    proto = small(nodes, {"c": F(30000), "s": F(1 / 255)})
+    alone = check(proto)
+    assert alone.verdict != "safe"
+    right = check(proto, blob_run=lambda feeds: {"y": (feeds["x"] / F(255)).astype(np.float16)})
+    assert right.blob_is_right
+    assert right.verdict == "safe"
+    assert not right.inexact
+    squares = small([node("Mul", ["x", "x"], "a"), node("Mul", ["a", "x"], "b"),
+                     node("Mul", ["b", "c"])], {"c": F(1e-3)})  # fmt: skip
+    lost = check(squares, blob_run=lambda f: {"y": (f["x"].astype(F) ** 3 * F(1e-3)).astype("f2")})
+    assert lost.blob_is_right
+    assert lost.verdict == "broken"
+
+
 def test_stages_that_may_overflow_are_reported() -> None:
     stages = (
         StageRange(3, "Power", (-np.inf, np.inf), True, 0.0, True),

@@ -18,7 +18,8 @@ from blobsmith.model import Model
 from blobsmith.numerics import check, quick_check, repair, repair_model
 from blobsmith.numerics.network import read
 from blobsmith.numerics.outputs import OutputError
-from blobsmith.numerics.repair.plan import Sizes
+from blobsmith.numerics.repair.apply import write
+from blobsmith.numerics.repair.plan import Plan, Sizes
 from blobsmith.numerics.repair.search import make
 from blobsmith.numerics.seen import Tapped
 from blobsmith.tensors import TensorSpec
@@ -249,8 +250,6 @@ def test_any_plan_keeps_the_function(
     names: list[str], seed: int, exponent: int, lift: bool, far: bool
 ) -> None:
     """Whatever sizes a plan is made for, the graph written from it computes the same in FP32."""
-    from blobsmith.numerics.repair.apply import write
-
     network = read(build(names, seed, opset=13))
     rng = np.random.default_rng(seed)
     tensors = [o for n in network.steps() for o in n.outputs if o] + list(network.inputs)
@@ -265,6 +264,42 @@ def test_any_plan_keeps_the_function(
             with np.errstate(over="ignore", invalid="ignore"):
                 error.add(_bounded(wanted[name]), _bounded(got[name] / scale), "")
             assert error.share < 1e-3
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    names=st.lists(st.sampled_from(SCALED.split()), min_size=2, max_size=9),
+    seed=st.integers(0, 2**31),
+    changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(-5, 5)), max_size=12),
+)
+def test_a_change_followed_is_the_plan_walked_anew(
+    names: list[str], seed: int, changes: list[tuple[int, int]]
+) -> None:
+    network = read(build(names, seed, opset=13))
+    tensors = [o for n in network.steps() for o in n.outputs if o] + list(network.inputs)
+    plan = Plan(network)
+    plan.walk()
+    for index, amount in changes:
+        plan = plan.copy() if amount % 2 else plan
+        plan.change(tensors[index % len(tensors)], amount)
+    anew = Plan(network, dict(plan.adjust))
+    anew.walk()
+    assert plan.exponents == anew.exponents
+    assert plan.settled == anew.settled
+    assert plan.cost() == pytest.approx(anew.cost())
+
+
+def test_a_search_whose_time_is_up_leaves_a_plan_that_keeps_the_function() -> None:
+    model = models.image_model(models.Harris)
+    network = read(model.proto)
+    sizes = Sizes({o: 1e9 for n in network.steps() for o in n.outputs}, {})
+    left = iter([False] * 6)
+    plan = make(network, sizes, lift=False, far=False, over=lambda: next(left, True))
+    written, _ = write(plan)
+    feed = {"image": models.photo(models.GREY)}
+    wanted, got = reference(model.proto, feed)["output"], reference(written, feed)["output"]
+    np.testing.assert_allclose(got / 2.0 ** plan.outputs.get("output", 0), wanted, rtol=1e-4,
+                               atol=1e-4 * np.abs(wanted).max())  # fmt: skip
 
 
 def _bounded(values: np.ndarray) -> np.ndarray:
