@@ -174,6 +174,19 @@ def test_onnxsims_own_check_is_enforced(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(options["check_n"] >= 1 for options in seen)
 
 
+def test_a_function_that_gives_nan_by_itself_is_simplified() -> None:
+    """The root of what may be negative; two additions become one constant all the same."""
+    nodes = [
+        helper.make_node("Add", ["one", "one"], ["two"]),
+        helper.make_node("Sub", ["x", "two"], ["d"]),
+        helper.make_node("Sqrt", ["d"], ["y"]),
+    ]
+    proto = model(nodes, {"x": SHAPE}, {"y": SHAPE}, {"one": np.full(1, 64, np.float32)})
+    small, stats = simplify(proto)
+    assert [n.op_type for n in small.graph.node] == ["Sub", "Sqrt"]
+    assert stats.notes == ()
+
+
 def test_a_graph_that_does_not_run_is_refused() -> None:
     nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
     proto = model(nodes, {"x": SHAPE}, {"y": None}, {"shape": np.array([7, 7], np.int64)})

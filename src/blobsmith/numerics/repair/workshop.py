@@ -30,7 +30,7 @@ LOOSE = 256.0
 """Bounds further than this from what was seen, with its margin, are not planned for."""
 MARGIN = 4.0
 """How many times what was seen a plan leaves room for, where bounds are not used."""
-PATIENCE = 24.0
+PATIENCE = 16.0
 """Seconds after which no further candidates are made, and one under way is left."""
 FIRST = PATIENCE / 4
 """Seconds after which the first run takes no further synthetic inputs, which all runs share."""
