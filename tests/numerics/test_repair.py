@@ -213,6 +213,27 @@ def test_what_cannot_be_rescaled_is_said() -> None:
     assert "no rescaling" in result.reason
 
 
+def test_an_output_that_is_read_inside_keeps_its_scale(compile_blob: Compile) -> None:
+    """A mean and its cube: the cube is given scaled, the mean as it is."""
+    proto = onnx_model(
+        [node("ReduceMean", ["x"], "mean", axes=[3], keepdims=1),
+         node("Mul", ["mean", "mean"], "square"), node("Mul", ["square", "mean"], "cube")],
+        {"x": SHAPE}, {"mean": (1, 1, 24, 1), "cube": (1, 1, 24, 1)}, opset=12,
+    )  # fmt: skip
+    outputs = tuple(TensorSpec(n, (1, 1, 24, 1), "fp16") for n in ("mean", "cube"))
+    broken = Model(proto.SerializeToString(), (TensorSpec("x", SHAPE, "u8"),), outputs, "")
+    fixed = repair_model(broken)
+    assert fixed.result.accepted
+    assert set(fixed.result.output_factors) == {"cube"}
+    assert [s.decoding.factor == 1 for s in fixed.model.outputs] == [True, False]
+    assert "cube" in fixed.summary
+    feed = {"x": np.full(SHAPE, 200, F)}
+    got = emulated(compile_blob, fixed.model, feed)
+    assert got["mean"].max() == pytest.approx(200, rel=2e-3)
+    assert got["cube"].max() == pytest.approx(8e6, rel=5e-3)
+    assert quick_check(fixed.model).verdict == "safe"
+
+
 def test_lines_of_the_users_code_go_along() -> None:
     repaired = repair_model(models.image_model(models.Corners))
     assert repaired.result.accepted
@@ -250,7 +271,11 @@ def test_any_plan_keeps_the_function(
     names: list[str], seed: int, exponent: int, lift: bool, far: bool
 ) -> None:
     """Whatever sizes a plan is made for, the graph written from it computes the same in FP32."""
-    network = read(build(names, seed, opset=13))
+    proto = build(names, seed, opset=13)
+    inner = proto.graph.node[seed % len(proto.graph.node)].output[0]
+    if inner not in {o.name for o in proto.graph.output}:  # an output that is read inside
+        proto.graph.output.append(helper.make_empty_tensor_value_info(inner))
+    network = read(proto)
     rng = np.random.default_rng(seed)
     tensors = [o for n in network.steps() for o in n.outputs if o] + list(network.inputs)
     sizes = {name: float(2.0 ** (rng.integers(-12, 30) + exponent)) for name in tensors}

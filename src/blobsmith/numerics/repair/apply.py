@@ -77,11 +77,19 @@ def write(plan: Plan) -> tuple[ModelProto, tuple[str, ...]]:
             writer.scaled(name, name, power, output, None)
             renamed[name] = output
             writer.actions.append(f"put in: input {name!r} times 2^{power}")
+    undone = plan.undone()
+    for name in undone:
+        renamed[name] = writer.fresh(f"{name}|inside")
     for node in network.nodes:
         if node.op == "Constant":
             writer.nodes.append(graph.node[node.index])
         else:
             _write_node(writer, node, graph.node[node.index], renamed)
+    for name, power in undone.items():
+        maker = network.producers.get(name)
+        like = None if maker is None else graph.node[maker.index]
+        writer.scaled(name, renamed[name], power, name, like)
+        writer.actions.append(f"put in: output {name!r} times 2^{power}")
     result = ModelProto()
     result.CopyFrom(network.proto)
     del result.graph.node[:]
@@ -116,11 +124,12 @@ def _write_node(writer: _Writer, node: Node, proto: NodeProto, renamed: dict[str
             writer.actions.append(f"{attribute.name} of {node.op} times 2^{power}")
     writer.nodes.append(copy)
     for position, output in enumerate(node.outputs):
-        behind = plan.scale_of(node, output)
+        behind, target = plan.scale_of(node, output), renamed.get(output, output)
+        copy.output[position] = target
         if behind:
             raw = writer.fresh(f"{output}|unscaled")
             copy.output[position] = raw
-            writer.scaled(output, raw, behind, output, proto)
+            writer.scaled(output, raw, behind, target, proto)
             writer.actions.append(f"put in: result {output!r} of {node.op} times 2^{behind}")
 
 

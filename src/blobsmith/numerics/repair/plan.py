@@ -166,6 +166,17 @@ class Plan:
         """A size as the tensor is stored."""
         return float(size * 2.0 ** (self.exponents.get(name) or 0))
 
+    def undone(self) -> dict[str, int]:
+        """Powers of two behind outputs that hold another scale inside the graph."""
+        found = {}
+        for name in self.network.outputs:
+            exponent = self.exponents.get(name)
+            if name in self.network.inputs or exponent is None:
+                continue
+            if exponent != self.outputs.get(name, 0):
+                found[name] = self.outputs.get(name, 0) - exponent
+        return found
+
     def scale_of(self, node: Node, output: str) -> int:
         """The power of two that is put in behind an output, where constants cannot take it."""
         if self.settled[node.index].free or self.exponents.get(output) is None:

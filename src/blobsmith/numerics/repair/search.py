@@ -266,7 +266,10 @@ class _Search:
         return (a, share * sign) if share else (b, change)
 
     def finish_outputs(self, plan: Plan) -> None:
-        """Outputs go back to their own scale where they fit, else keep one."""
+        """Outputs go back to their own scale where they fit, else keep one.
+
+        One that is read inside the graph too is left as it is there: it is undone behind it.
+        """
         for name in plan.network.outputs:
             exponent, size = plan.exponents.get(name), self.sizes.largest.get(name, 0.0)
             if exponent is None:
@@ -276,7 +279,7 @@ class _Search:
                 room = plan.stored(name, size)
                 change = int(log2(LIMIT / room)) if 0 < room < 2.0**8 else 0
                 plan.outputs[name] = exponent + change
-            if change:
+            if change and not plan.network.users.get(name):
                 plan.change(name, change)
 
 
