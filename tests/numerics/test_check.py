@@ -135,6 +135,14 @@ def test_an_overflow_that_only_some_input_reaches_is_named() -> None:
     assert check(proto).verdict == "broken", "the checkerboard is that pattern"
 
 
+def test_the_limit_of_a_divisor_counts_what_stands_behind_it() -> None:
+    """3300 / (x + 1e-8): a limit of 1e-3 would leave 3.3e6."""
+    report = check(small([node("Add", ["x", "e"], "a"), node("Reciprocal", ["a"], "r"),
+                          node("Mul", ["r", "c"])], {"e": F(1e-8), "c": F(3300)}))  # fmt: skip
+    assert report.verdict == "broken"
+    assert "min=0.101" in first(report).advice
+
+
 def test_what_is_infinite_in_fp32_too_is_said() -> None:
     """log 0 on a black image is -inf whatever the precision; padding with it is on purpose."""
     report = check(small([node("Log", ["x"], "l"), node("Relu", ["l"])]))

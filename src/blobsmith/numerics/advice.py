@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import ceil, isfinite, log2
 
+import numpy as np
+
 from .fp16 import MAX, OVERFLOW
 from .intervals import Analysis
 from .network import Network, Node
@@ -102,19 +104,30 @@ def _image_like(network: Network, node: Node, bounds: Analysis) -> bool:
 
 def _division(network: Network, node: Node, bounds: Analysis, text: str, seen: Seen | None) -> str:
     divisor = node.input(1 if node.op == "Div" else 0)
-    below = bounds[divisor]
+    below, least = bounds[divisor], _least(network, node, bounds, seen)
     if below.has_zero():
         return (
             f"the divisor may come to 0 (its range is {number(below.low)} to "
-            f"{number(below.high)}): add at least 1e-3 to it, or torch.clamp(x, min=1e-3)"
+            f"{number(below.high)}): add at least {least} to it, or torch.clamp(x, min={least})"
         )
     smallest = min(abs(below.low), abs(below.high))
     if smallest < 1 / ROOM:
         return (
             f"the divisor may be as small as {number(smallest)} and its inverse too large: "
-            "scale it up, or limit it from below by 1e-3"
+            f"limit it from below, torch.clamp(x, min={least}), or scale it up"
         )
     return f"the quotient reaches {text}: scale the dividend by a power of two"
+
+
+def _least(network: Network, node: Node, bounds: Analysis, seen: Seen | None) -> str:
+    """What a divisor has to be at least, so that the quotient fits, factors behind it included."""
+    top = bounds[node.input(0)].magnitude if node.op == "Div" else 1.0
+    for user in network.users.get(node.outputs[0], ()):
+        for name in user.inputs:
+            if user.op == "Mul" and name in network.constants:
+                top *= max(float(np.abs(network.constants[name]).max()), 1.0)
+    fits = seen is None or seen.magnitude < OVERFLOW
+    return "1e-3" if fits or not isfinite(top) else number(max(1e-3, top / ROOM))
 
 
 def underflow(seen: Seen) -> str:
