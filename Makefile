@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # DepthAI 2 and 3 are one package and cannot share an environment.
 V2 := .venv-v2/.ready
 
-.PHONY: demo test test-browser test-slow lint bench coverage setup clean
+.PHONY: demo test test-browser test-slow lint bench coverage fp16-catalogue setup clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -52,6 +52,10 @@ bench: $(READY)
 
 coverage: $(READY)
 	$(BIN)/blobsmith coverage examples/catalogue.py -o docs/coverage.md
+
+# A verdict for every case of the catalogue, held against the emulator; about half an hour.
+fp16-catalogue: $(READY)
+	$(BIN)/python -m benchmarks.fp16_catalogue
 
 clean:
 	rm -rf $(VENV) .venv-v2 out
