@@ -110,7 +110,8 @@ def _write_node(writer: _Writer, node: Node, proto: NodeProto, renamed: dict[str
         if name in writer.network.constants:
             if power:
                 value = writer.network.constants[name]
-                scaled = (np.asarray(value, np.float64) * 2.0**power).astype(value.dtype)
+                with np.errstate(over="ignore"):  # what overflows is another function: rejected
+                    scaled = (np.asarray(value, np.float64) * 2.0**power).astype(value.dtype)
                 copy.input[index] = writer.constant(f"{name}{MARK}{power}", scaled)
                 writer.actions.append(f"constant {name!r} of {node.op} times 2^{power}")
             continue
