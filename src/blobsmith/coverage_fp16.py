@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .coverage import case_name, load_cases
 from .errors import BlobsmithError
@@ -95,7 +95,7 @@ def overflows(blob_bytes: bytes, model: Model) -> int:
 
     emulator = Emulator(Blob.from_bytes(blob_bytes))
     count = 0
-    for frame in frames_for(model.inputs):
+    for frame in (*frames_for(model.inputs), *_harsh(model)):
         (wanted,) = module_outputs(model, [frame])
         got = emulator.run(frame)
         finite = all(np.isfinite(array).all() for array in wanted.values())
@@ -104,6 +104,26 @@ def overflows(blob_bytes: bytes, model: Model) -> int:
         if finite:
             count += sum(w.count for w in got.warnings if w.kind in ("overflow", "nan"))
     return count
+
+
+def _harsh(model: Model) -> Iterator[dict[str, Any]]:
+    """Inputs at the ends of their range: single elements, and blocks, at random."""
+    import numpy as np
+
+    from .tensors import NUMPY_NAMES
+
+    rng = np.random.default_rng(11)
+    for side in (1, 8):
+        feeds = {}
+        for spec in model.inputs:
+            low, high = spec.value_range or ((0, 255) if spec.dtype == "u8" else (-1, 1))
+            coarse = [max(-(-size // side), 1) for size in spec.shape[-2:]]
+            picked = rng.integers(0, 2, (*spec.shape[:-2], *coarse)).astype(bool)
+            for axis in range(-len(coarse), 0):
+                picked = np.repeat(picked, side, axis=axis)
+            picked = picked[tuple(slice(size) for size in spec.shape)]
+            feeds[spec.name] = np.where(picked, high, low).astype(NUMPY_NAMES[spec.dtype])
+        yield feeds
 
 
 def run(

@@ -234,11 +234,14 @@ def test_an_output_that_is_read_inside_keeps_its_scale(compile_blob: Compile) ->
     assert quick_check(fixed.model).verdict == "safe"
 
 
-def test_lines_of_the_users_code_go_along() -> None:
-    repaired = repair_model(models.image_model(models.Corners))
+@pytest.mark.parametrize("model", [models.image_model(models.Corners),
+                                   models.vector_model(models.Cosine, 40.0)])  # fmt: skip
+def test_lines_of_the_users_code_go_along(model: Model) -> None:
+    """Into what is put in as well, behind an input too."""
+    repaired = repair_model(model)
     assert repaired.result.accepted
-    arithmetic = [n for n in repaired.model.proto.graph.node if n.op_type in ("Mul", "Conv", "Sub")]
-    assert all(n.doc_string for n in arithmetic)
+    assert len(repaired.model.proto.graph.node) >= len(model.proto.graph.node)
+    assert all("models.py:" in n.doc_string for n in repaired.model.proto.graph.node)
 
 
 def test_names_and_shapes_stay() -> None:

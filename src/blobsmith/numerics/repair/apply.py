@@ -74,7 +74,9 @@ def write(plan: Plan) -> tuple[ModelProto, tuple[str, ...]]:
         power = plan.adjust.get(name, 0)
         if power and network.is_float(name):
             output = writer.fresh(f"{name}{MARK}{power}")
-            writer.scaled(name, name, power, output, None)
+            reader = next(iter(network.users.get(name, ())), None)
+            like = None if reader is None else graph.node[reader.index]
+            writer.scaled(name, name, power, output, like)
             renamed[name] = output
             writer.actions.append(f"put in: input {name!r} times 2^{power}")
     undone = plan.undone()
