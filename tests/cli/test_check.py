@@ -55,6 +55,10 @@ class Unknown(nn.Module):
     def forward(self, image):
         return torch.linalg.svd(image[0, 0])[1]
 
+class Inverse(nn.Module):
+    def forward(self, image):
+        return 1 / (image + 1e-8)
+
 class Roots(nn.Module):
     def forward(self, image):
         return torch.sqrt(image - 128)
@@ -197,6 +201,16 @@ def test_a_fixed_cosine_agrees(call: Callable[..., Done], tmp_path: Path) -> Non
         x, y = a.astype(np.float64), b.astype(np.float64)
         wanted = float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
         assert emulator.run({"a": a, "b": b})["output"].item() == pytest.approx(wanted, rel=2e-3)
+
+
+def test_what_cannot_be_repaired_stays_broken(call: Callable[..., Done], tmp_path: Path) -> None:
+    """1 / (x + 1e-8) is 1e8 on black: no scale holds that beside 1 / 255."""
+    done = call("check", "mine.py:Inverse", "--input", GREY, "--fix", "fixed.onnx", "--json")
+    assert done.code == 4
+    assert "not repaired" in done.data["error"]["what"]
+    assert not done.data["repair"]["accepted"]
+    assert not (tmp_path / "fixed.onnx").exists()
+    assert "torch.clamp" in done.data["tensors"][0]["advice"]
 
 
 def test_frames_of_a_folder_and_of_a_video(call: Callable[..., Done], tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..numerics import CheckReport, TensorReport
 
 _SHOWN = 12
+_REMEDIES = (
+    "repair it with `blobsmith check --fix FILE.onnx` or `build --fix-fp16`",
+    "change what the check names: no scaling by powers of two makes it fit",
+)
 _STYLES = {"safe": "green", "at risk": "yellow", "broken": "red"}
 
 
@@ -63,15 +67,14 @@ def check(
         _show(report, out, all_)
         if found.refusal:
             out.say(f"compiler: {found.refusal}")
+        broken = "broken in FP16" if report.verdict == "broken" else ""
         if fix is not None:
-            _fix(found.model, given, fix, out)
-            return
-        if report.verdict == "broken" or found.refusal:
+            broken = _fix(found.model, given, fix, out, broken)
+        if broken or found.refusal:
             raise CheckFailed(
-                found.refusal.splitlines()[0] if found.refusal else "broken in FP16",
-                where=source,
-                remedy="repair it with `blobsmith check --fix FILE.onnx` or `build --fix-fp16`",
-            )
+                found.refusal.splitlines()[0] if found.refusal else broken, where=source,
+                remedy=_REMEDIES[fix is not None],
+            )  # fmt: skip
 
 
 def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[Any]:
@@ -145,7 +148,8 @@ def _number(value: float) -> str:
     return f"{value:.4g}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
-def _fix(model: Any, frames: list[Any], path: Path, out: Session) -> None:
+def _fix(model: Any, frames: list[Any], path: Path, out: Session, broken: str) -> str:
+    """Repairs and writes the graph, if that helps; returns what is still broken."""
     from ..numerics.repair import repair_model
     from ..packaging.atomic import write_atomic
     from ..sources.onnx_factors import with_factors
@@ -158,6 +162,10 @@ def _fix(model: Any, frames: list[Any], path: Path, out: Session) -> None:
     for name, factor in done.output_factors.items():
         out.warn(f"output {name!r} holds the result times {factor:g}: divide by it")
     out.data["repair"] = done.to_dict()
+    if broken and not done.accepted:
+        return f"broken in FP16, and not repaired: {done.reason}"
     write_atomic(path, with_factors(fixed.model))
     out.data["fixed"] = str(path)
     out.say(f"{path}  written")
+    left = done.after.lost or done.after.failing
+    return f"repaired in part only: {done.reason}" if broken and left else ""
