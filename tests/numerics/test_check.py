@@ -154,6 +154,16 @@ def test_what_is_infinite_in_fp32_too_is_said() -> None:
     assert check(small(nodes, {"p": pads, "v": F(-np.inf)})).verdict == "safe"
 
 
+def test_tensors_are_fetched_in_portions_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large pictures are looked at a few tensors at a time, the input alone at last."""
+    from blobsmith.numerics import seen
+
+    proto = models.image_model(models.Corners)
+    whole = check(proto)
+    monkeypatch.setattr(seen, "CHUNK_BYTES", 1)
+    assert check(proto) == whole
+
+
 def test_users_frames_count() -> None:
     proto = small([node("Mul", ["x", "x"], "s"), node("Mul", ["s", "s"])], dtype="fp16",
                   value_range=(-100.0, 100.0))  # fmt: skip

@@ -17,7 +17,7 @@ from .frames import Feeds, Frame
 from .network import Network
 from .outputs import OutputError, stepped
 
-CHUNK_BYTES = 256 << 20
+CHUNK_BYTES = 768 << 20
 """Tensors are fetched in portions of about this size; each portion runs the graph once."""
 
 Values = dict[str, npt.NDArray[Any]]
@@ -62,6 +62,8 @@ class Tapped:
         Raises:
             ModelError: the run failed.
         """
+        if not names:  # ONNX Runtime takes an empty list for all outputs
+            return {}
         cast = {n: _cast(v, self.types[n]) for n, v in feeds.items() if n in self.types}
         try:
             return dict(zip(names, self.session.run(list(names), cast), strict=True))
