@@ -92,7 +92,7 @@ def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[An
 @contextlib.contextmanager
 def _bar(out: Session, frames: int) -> Iterator[Callable[[str], None]]:
     """What is told of the progress: the steps, and a bar for the user's own frames."""
-    console = out.console(stderr=True)
+    console = out.console()
     if not frames or not console.is_terminal:
         yield out.progress
         return
