@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # DepthAI 2 and 3 are one package and cannot share an environment.
 V2 := .venv-v2/.ready
 
-.PHONY: demo test test-browser test-slow lint bench coverage fp16-catalogue setup clean
+.PHONY: demo docs test test-browser test-slow lint bench coverage fp16-catalogue setup clean
 .DEFAULT_GOAL := test
 
 setup: $(READY)
@@ -23,6 +23,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/blobsmith demo --all -o out/demo
+
+# Builds out/site without a network.
+docs: $(READY)
+	$(BIN)/python docs/make.py
 
 $(V2): tests/v2/environment.py | $(READY)
 	$(BIN)/python -m tests.v2.environment

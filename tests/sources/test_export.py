@@ -419,3 +419,18 @@ def test_every_operator_names_its_line(exporter: str) -> None:
     assert found["Sqrt"].endswith("return torch.sqrt(squared + 1)")
     assert found["Mul"].startswith("tests/sources/modules.py:")
     assert "/site-packages/" not in model.proto.SerializeToString().decode("latin-1")
+
+
+def test_a_failed_export_prints_nothing_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both exporters fail on a decision by a value; the error is all that is said."""
+
+    class Decides(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image if image.mean() > 100 else 255 - image
+
+    with pytest.raises(SourceError, match="decides by the values"):
+        load(Decides(), inputs={"image": (1, 3, 8, 8)})
+    told = capsys.readouterr()
+    assert told.out + told.err == ""

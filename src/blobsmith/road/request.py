@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from ..model import Model
 from ..tensors import Color, DType, InputRequest, TensorSpec
 from ..verify import Verification
@@ -53,7 +54,19 @@ class Preprocessing:
     scale: tuple[float, ...] | None = None
 
     def apply(self, model: Model) -> Model:
-        """The model with these overrides on its image inputs."""
+        """The model with these overrides on its image inputs.
+
+        Raises:
+            UsageError: there is something to override, and no image input.
+        """
+        given = [k for k, v in self.__dict__.items() if v is not None]
+        if given and all(spec.color is None for spec in model.inputs):
+            names = ", ".join(spec.name for spec in model.inputs)
+            raise UsageError(
+                f"no input is an image, so {' and '.join(given)} would be ignored",
+                where=f"inputs: {names}",
+                remedy="in Python: InputRequest(mean=..., scale=...) for the input that is meant",
+            )
         specs = tuple(self._spec(spec) for spec in model.inputs)
         return replace(model, inputs=specs)
 

@@ -24,6 +24,7 @@ from .outputs import flatten_outputs
 from .tracing import StaticTrace
 
 DYNAMO_OPSET = 18
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "torch.fx.experimental.symbolic_shapes")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def dynamo(
     outputs: Sequence[str],
 ) -> Traced:
     """Exports by torch.export at opset 18 and lowers the opset. Raises whatever torch raises."""
-    with function.inference(), quiet(), preserve_node_meta():
+    with function.inference(), quiet(), _no_partial_graph(), preserve_node_meta():
         module = _Traceable(function, watch=True).eval()
         program = torch.onnx.export(
             module,
@@ -125,10 +126,23 @@ def dynamo(
 
 
 @contextlib.contextmanager
+def _no_partial_graph() -> Iterator[None]:
+    """Keeps torch.export from printing the graph it had got to when it failed: its `print` is
+    shadowed, since it writes to stderr itself and asks no logger."""
+    from torch.export import _trace
+
+    vars(_trace)["print"] = lambda *args, **kwargs: None
+    try:
+        yield
+    finally:
+        del vars(_trace)["print"]
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silences torch's warnings and logs; what user code prints goes to stderr."""
     log = getattr(torch._C, "_jit_onnx_log", None)
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ from ..tensors import Decoding, InputRequest, TensorSpec, default_layout
 from . import signature
 from .faults import check_used, shape_option
 from .onnx_factors import read_factors
-from .onnx_parse import all_nodes, first_line, parse
+from .onnx_parse import all_nodes, check_domains, first_line, parse
 
 if TYPE_CHECKING:
     import onnx
@@ -57,6 +57,7 @@ def load_onnx(
     proto = parse(data, name, folder)
     if outputs is not None:
         proto = _cut(proto, outputs, name)
+    check_domains(proto, name)
     _check_names(proto, requests, name)
     _fix_shapes(proto, requests, name)
     kinds = onnx_types.input_kinds(proto, name)

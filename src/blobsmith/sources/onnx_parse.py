@@ -31,7 +31,6 @@ def parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
 
     Raises:
         SourceError: no ONNX, truncated, or weights that are missing.
-        OperatorError: an operator of another domain than ONNX's own.
     """
     import onnx
 
@@ -61,7 +60,6 @@ def parse(data: bytes, name: str, folder: str | None) -> onnx.ModelProto:
     _check_tensors(proto, name)
     _strip_initializer_inputs(proto)
     _inline(proto)
-    _check_domains(proto, name)
     return proto
 
 
@@ -145,7 +143,12 @@ def _inline(proto: onnx.ModelProto) -> None:
         proto.CopyFrom(onnx.inliner.inline_local_functions(proto))
 
 
-def _check_domains(proto: onnx.ModelProto, name: str) -> None:
+def check_domains(proto: onnx.ModelProto, name: str) -> None:
+    """Every operator is ONNX's own.
+
+    Raises:
+        OperatorError: one is of another domain.
+    """
     from ..graph import lines
 
     for node in all_nodes(proto.graph):
@@ -156,7 +159,7 @@ def _check_domains(proto: onnx.ModelProto, name: str) -> None:
                 f"the operator {node.domain}.{node.op_type} is not of the ONNX standard",
                 where=f"{place}, {line}" if line else place,
                 remedy="export without contrib or custom operators (in ONNX Runtime: save the "
-                "model before optimising it)",
+                "model before optimising it), or end the graph before it: --output-name VALUE",
             )
 
 
