@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import asdict, dataclass, replace
@@ -192,9 +193,11 @@ def build(
     is_file = isinstance(source, tuple) or str(source).lower().endswith(".onnx")
     if not (is_file and use_cache):
         find()  # what is missing is told before PyTorch is loaded and a module exported
+    began = time.perf_counter()
     loaded = load_source(
         source, requests, outputs, opset=options.opset, exporter=options.exporter, tell=tell
     )
+    own = _exported(loaded, time.perf_counter() - began)
     keep = use_cache and frames is None and not _has_weights_elsewhere(loaded)
     entry_key = _key(loaded, requests, outputs, options)
     if keep and (entry := cache.load(entry_key)) is not None:
@@ -207,9 +210,14 @@ def build(
         preprocessing=Preprocessing(options.color, options.mean, options.scale),
         output_dtypes=options.output_dtypes,
     )  # fmt: skip
+    began = time.perf_counter()
     request, begun = _begin(request, executor)
     request = _with_reference(request, tell)
+    if request.reference is not None:
+        told = f"{len(request.reference)} frames through the function in FP32"
+        own.append(Step("reference", time.perf_counter() - began, told))
     result = _run(request, executor, tell, begun)
+    result = replace(result, steps=(*own, *result.steps))
     artifact = _package(result, options, _origin(loaded))
     blob_bytes = result.blobs[options.shaves]
     manifest = Manifest.describing(
@@ -327,6 +335,13 @@ def _has_weights_elsewhere(loaded: Model | OnnxFile) -> bool:
     return isinstance(loaded, OnnxFile) and b"\x0a\x08location" in loaded.data
 
 
+def _exported(loaded: Model | OnnxFile, seconds: float) -> list[Step]:
+    """The export as a step; reading an .onnx file is one of the worker's."""
+    if isinstance(loaded, OnnxFile):
+        return []
+    return [Step("export", seconds, f"{loaded.origin}, {len(loaded.proto.graph.node)} nodes")]
+
+
 def _origin(loaded: Model | OnnxFile) -> str:
     return loaded.name if isinstance(loaded, OnnxFile) else loaded.origin
 
@@ -403,14 +418,16 @@ def _run(
     begun: Future[None] | None = None,
 ) -> Result:
     from . import road
-    from .workers import default_executor
+    from .workers import LimitedExecutor, default_executor
 
-    tell("build")
     pool = executor or default_executor()
     try:
         if begun is not None and isinstance(fault := begun.exception(), EnvironmentFault):
             raise fault  # out of time or memory: it would be so again
-        job = pool.submit(road.run, request)
+        if isinstance(pool, LimitedExecutor):
+            job = pool.submit_telling(tell, road.run, request)
+        else:
+            job = pool.submit(road.run, request)
         if request.verify:
             importlib.import_module("numpy")  # the answer holds arrays; loads meanwhile
         result: Result = job.result()

@@ -103,7 +103,7 @@ def build(
             output=output or default_output(source, format_),
             options=options,
             use_cache=use_cache,
-            progress=out.progress,
+            progress=out.step,
         )
         show(result, out)
         if report is not None:

@@ -92,8 +92,11 @@ def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[An
 @contextlib.contextmanager
 def _bar(out: Session, frames: int) -> Iterator[Callable[[str], None]]:
     """What is told of the progress: the steps, and a bar for the user's own frames."""
+    if not frames:
+        yield out.step
+        return
     console = out.console()
-    if not frames or not console.is_terminal:
+    if not console.is_terminal:
         yield out.progress
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn

@@ -45,7 +45,7 @@ def demo(
         _credits(output, out)
         rows, entries = [], []
         for number, each in enumerate(names, 1):
-            out.progress(f"{number}/{len(names)}  {each} ...")
+            out.step(f"{number}/{len(names)}  {each}", (number - 1) / len(names))
             row, entry = _one(each, output, photos, sequence, out)
             rows.append(row)
             entries.append(entry)

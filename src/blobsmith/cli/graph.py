@@ -78,7 +78,7 @@ def _draw(source: str, inputs: list[str] | None, outputs: list[str] | None, out:
     loaded = load_source(
         source, parse.inputs(inputs), outputs, opset=12, exporter="auto", tell=out.progress
     )
-    out.progress("draw")
+    out.step("draw")
     drawn: Drawn = default_executor().submit(draw_source, loaded).result()
     return drawn
 

@@ -14,6 +14,7 @@ import typer
 
 from ..errors import BlobsmithError, EnvironmentFault
 from . import screen
+from .progress import BUILD_STEPS, ProgressLine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,7 @@ class Session:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.data: dict[str, Any] = {}
+        self._line = ProgressLine(sys.stderr, BUILD_STEPS)
 
     @staticmethod
     def console() -> Console:
@@ -43,22 +45,34 @@ class Session:
 
     def say(self, text: str, *, style: str | None = None) -> None:
         """A line of the result; nothing with --json."""
+        self._line.clear()
         if not self.as_json:
             screen.say(text, sys.stdout, style=style)
 
     def progress(self, text: str) -> None:
         """A line about what is going on, on stderr; only where a person watches."""
+        self._line.clear()
         if screen.is_terminal(sys.stderr):
             screen.say(text, sys.stderr, style="dim")
 
+    def step(self, name: str, share: float | None = None) -> None:
+        """What begins now; shown on a terminal if the command takes longer than a second."""
+        self._line.step(name, share)
+
+    def close(self) -> None:
+        """Takes what is shown of the progress away."""
+        self._line.close()
+
     def warn(self, text: str) -> None:
         """A warning on stderr, and in the JSON object."""
+        self._line.clear()
         self.data.setdefault("warnings", []).append(text)
         if not self.as_json:
             screen.say(f"warning: {text}", sys.stderr, style="yellow")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table of the result; nothing with --json."""
+        self._line.clear()
         if self.as_json:
             return
         room = screen.terminal_room(sys.stdout)
@@ -70,7 +84,10 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
     """Runs a command's body; turns errors into one message and the exit code of their branch."""
     current = Session(as_json)
     try:
-        yield current
+        try:
+            yield current
+        finally:
+            current.close()
     except BlobsmithError as error:
         _tell(error, as_json, debug, current.data)
         raise typer.Exit(error.exit_code) from None

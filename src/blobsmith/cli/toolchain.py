@@ -53,7 +53,7 @@ def install_command(
     with session(as_json, debug) as out:
         from ..myriad.toolchain import install
 
-        out.progress("installing the compiler ...")
+        out.step("install the compiler")
         install(wheel=wheel, force=force)
         _show(out)
 

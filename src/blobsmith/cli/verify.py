@@ -31,7 +31,7 @@ def verify(
         from ..verification import verify_artifact
 
         artifact = open_artifact(file)
-        out.progress(f"verifying {file} against {against} ...")
+        out.step(f"verify {file} against {against}")
         found = verify_artifact(
             artifact,
             against,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..errors import BlobError, BlobsmithError, CheckFailed, OperatorError
-from .request import Request, Result, Step
+from ..workers import tell
+from .request import OnnxFile, Request, Result, Step
 from .steps import (
     Clock,
+    OutputTooLarge,
     compile_blobs,
     fp16,
     parse,
@@ -102,11 +104,13 @@ def run(request: Request) -> Result:
             if done.error is not None or done.model is None:
                 raise done.error or AssertionError
             done.clock.restart()
+            tell("verify")
             verification = verify_blobs(
                 request, source, done.model, done.blobs, frames, reference, done.clock
             )
         except (CheckFailed, OperatorError, BlobError) as error:
-            first = first or _explained(error, done.clock)
+            if first is None or isinstance(error, OutputTooLarge):  # it says what can be done
+                first = _explained(error, done.clock)
             warnings.append(done.told(error))
             continue
         return Result(
@@ -126,9 +130,11 @@ def _begin(request: Request) -> _Begun:
     from ..graph import preprocess, simplify
     from ..myriad.compile import warm_up
 
+    tell("read" if isinstance(request.source, OnnxFile) else "simplify")
     warm_up(request.toolchain)
     clock = Clock()
     source = parse(request, clock)
+    tell("simplify")
     simplified = simplify.simplify(source.proto, specs=source.inputs)
     clock.step(
         "simplify", f"{simplified.before.total} -> {simplified.after.total} nodes",
@@ -150,11 +156,14 @@ def _attempt(
     clock = Clock()
     try:
         if sets not in rewritten:
+            tell("rewrite")
             rewritten[sets] = _Rewritten(*rewrite_graph(plain, request, sets, clock), clock.taken())
         else:
             clock = Clock(rewritten[sets].steps)
         applied = rewritten[sets].applied
+        tell("check FP16")
         model, found = fp16(rewritten[sets].model, request, fix, clock)
+        tell("compile")
         blobs = compile_blobs(model, request, clock)
     except (CheckFailed, OperatorError, BlobError) as error:  # the emulator may lack a stage
         return _Attempt(sets, fix, clock, error=error)
@@ -164,7 +173,12 @@ def _attempt(
 def _explained(error: BlobsmithError, attempt: Clock) -> BlobsmithError:
     """A blob that is not right, with where the check of FP16 saw its digits go."""
     seen = next((s for s in attempt.taken() if s.name == "check FP16"), None)
-    if not isinstance(error, CheckFailed) or seen is None or seen.detail["verdict"] == "safe":
+    if (
+        not isinstance(error, CheckFailed)
+        or isinstance(error, OutputTooLarge)
+        or seen is None
+        or seen.detail["verdict"] == "safe"
+    ):
         return error
     return CheckFailed(
         error.what,

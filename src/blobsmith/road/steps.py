@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+class OutputTooLarge(CheckFailed):
+    """An output fits in FP16 only as a fraction of itself, which the user has to ask for."""
+
+
 class Clock:
     """Collects steps and how long each took; `before` are steps that were taken already."""
 
@@ -172,7 +176,7 @@ def _refuse_unasked(repaired: Model, *, accepted: bool) -> None:
         raise CheckFailed("there is nothing to repair")
     scaled = [s for s in repaired.outputs if s.decoding.factor != 1.0]
     if scaled:
-        raise CheckFailed(
+        raise OutputTooLarge(
             f"the output {scaled[0].name!r} does not fit in FP16",
             remedy=f"build with --fix-fp16: it then holds the result times "
             f"{scaled[0].decoding.factor:g}, which the manifest records",
