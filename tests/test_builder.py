@@ -358,3 +358,30 @@ def test_onnx_runtime_collects_nothing(tmp_path: Path) -> None:
 def test_options_that_do_not_exist(changes: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         blobsmith.build(Halve(), inputs=SHAPE, **changes)
+
+
+@pytest.mark.parametrize("change", [{"mean": 127.5}, {"scale": 255}, {"color": "rgb"}])
+def test_preprocessing_that_no_input_takes_is_refused(change: dict[str, object]) -> None:
+    """It would be ignored without a word: a vector is no image."""
+    request = blobsmith.InputRequest(shape=(1, 16), dtype="u8")
+    with pytest.raises(UsageError, match=f"{next(iter(change))} would be ignored"):
+        blobsmith.build(Halve(), inputs={"image": request}, verify=False, **change)
+
+
+def test_the_export_is_a_step_with_its_time() -> None:
+    result = blobsmith.build(Halve(), inputs=SHAPE)
+    assert [s.name for s in result.steps][:2] == ["export", "reference"]
+    assert result.steps[0].seconds > 0
+    assert [s["name"] for s in result.manifest.steps] == [s.name for s in result.steps]
+
+
+def test_a_result_too_large_for_fp16_says_how_to_build_it() -> None:
+    class Energy(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            total = image.sum(1, keepdim=True)
+            return total * total
+
+    with pytest.raises(CheckFailed) as caught:
+        blobsmith.build(Energy(), inputs=SHAPE)
+    assert "does not fit in FP16" in caught.value.what
+    assert "--fix-fp16" in caught.value.remedy

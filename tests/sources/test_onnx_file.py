@@ -255,6 +255,24 @@ def test_unknown_input_and_output_names() -> None:
         load_onnx(data, outputs=["yy"])
 
 
+def test_operators_of_another_domain_can_be_cut_off() -> None:
+    """As in a classifier's file, which has probabilities for the chip and labels for the host."""
+    net = model(
+        [
+            helper.make_node("Relu", ["x"], ["scores"]),
+            helper.make_node("Label", ["scores"], ["y"], domain="ai.onnx.ml"),
+        ],
+        {"x": IMAGE},
+        {"y": None},
+    )
+    net.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    with pytest.raises(OperatorError) as caught:
+        load_onnx(net.SerializeToString())
+    assert "--output-name" in caught.value.remedy
+    found = load_onnx(net.SerializeToString(), outputs=["scores"])
+    assert [n.op_type for n in found.proto.graph.node] == ["Relu"]
+
+
 def test_outputs_end_the_graph_where_they_are() -> None:
     net = model(
         [

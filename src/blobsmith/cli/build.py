@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..builder import BuildResult
     from ..report import ReportData
 
+_SHOWN = 6
 _SUFFIX = {"blob": ".blob", "superblob": ".superblob", "archive": ".tar.xz"}
 Source = Annotated[
     str,
@@ -176,8 +177,11 @@ def show(result: BuildResult, out: Session) -> None:
     out.table("", ("step", "time", "result"), rows)
     for note in result.notes:
         out.progress(f"note: {note}")
-    for warning in result.warnings:
+    for warning in result.warnings[:_SHOWN]:
         out.warn(warning)
+    if unsaid := result.warnings[_SHOWN:]:
+        out.data["warnings"] += unsaid
+        out.progress(f"{len(unsaid)} more warnings, with --json or in the report")
     compiled = next((step for step in result.steps if step.name == "compile"), None)
     if compiled is not None:
         predicted = compiled.detail["predicted_ms"]
