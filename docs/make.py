@@ -233,6 +233,7 @@ def main(folder: Path = ROOT) -> int:
     code = subprocess.run(command, cwd=folder, check=False).returncode
     if code == 0:
         print(f"the site: {folder / 'out' / 'site' / 'index.html'}")
+        print("with its search: python -m http.server -d out/site")
     return code
 
 

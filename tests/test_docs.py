@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,14 @@ def test_pages_speak_of_the_project_alone(page: Path) -> None:
     text = page.read_text()
     for word in ("/work/", "/root/", "shared/facts", "pypi" + ".org"):
         assert word not in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_lists_and_tables_stand_apart(page: Path) -> None:
+    """Without a blank line before them the site shows them as running text."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = text.splitlines()
+    for before, line in pairwise(lines):
+        starts = re.match(r"[-*] |1\. |\|", line)
+        inside = re.match(r"\s*[-*] |\d+\. |\||\s|$", before)
+        assert not starts or inside, line
