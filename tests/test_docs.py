@@ -6,9 +6,12 @@ import re
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from blobsmith.cli.app import app
 from tests.docs.blocks import as_told, blocks
 from tests.docs.runner import PageFailed, run_page
 
@@ -132,3 +135,22 @@ def test_lists_and_tables_stand_apart(page: Path) -> None:
         starts = re.match(r"[-*] |1\. |\|", line)
         inside = re.match(r"\s*[-*] |\d+\. |\||\s|$", before)
         assert not starts or inside, line
+
+
+def test_options_that_are_spoken_of_exist() -> None:
+    """`--like-this` in running text is an option of some command."""
+    top: Any = typer.main.get_command(app)
+    known = {"--help", "--version"}
+    for command in _commands(top):
+        known |= {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+    for page in PAGES:
+        for code in re.findall(r"`([^`\n]+)`", page.read_text()):
+            if code.startswith(("python -m pip", "uv ", "pip ", "onnxruntime-")):
+                continue
+            for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code):
+                assert option in known, f"{page.name}: {code}"
+
+
+def _commands(group: Any) -> list[Any]:
+    inner = getattr(group, "commands", {}).values()
+    return [group, *(leaf for each in inner for leaf in _commands(each))]

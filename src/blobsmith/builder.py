@@ -86,6 +86,8 @@ class Options:
                 f"an archive cannot hold {self.contents!r}",
                 remedy=f"give one of {', '.join(CONTENTS)}",
             )
+        if self.classes and self.format != "archive":
+            raise UsageError("class names go into an archive", remedy="build with format archive")
         if not 1 <= self.shaves <= 16:
             raise UsageError(f"{self.shaves} shaves cannot be compiled for", remedy="give 1 to 16")
 

@@ -217,3 +217,23 @@ def test_colours_only_on_a_terminal(shell: Any) -> None:
 def test_version_and_help(shell: Any) -> None:
     assert shell("--version").out.startswith("blobsmith ")
     assert "build" in shell("--help").out
+
+
+def test_class_names_go_into_the_archive(shell: Any, tmp_path: Path) -> None:
+    from blobsmith.packaging.archive import Archive
+
+    (tmp_path / "names.txt").write_text("cat\ndog\n\nred fox\n")
+    (tmp_path / "three.py").write_text(
+        "import torch\nclass Three(torch.nn.Module):\n"
+        "    def forward(self, image):\n        return image.mean((2, 3))\n"
+    )
+    build = ("build", "three.py:Three", "--input", "image=1x3x8x8", "--format", "archive")
+    for given in ("names.txt", "cat, dog,red fox"):
+        done = shell(*build, "--classes", given, "-o", "three.tar.xz")
+        assert done.code == 0, done.err
+        archive = Archive.from_bytes((tmp_path / "three.tar.xz").read_bytes())
+        (head,) = archive.config["model"]["heads"]
+        assert head["metadata"]["classes"] == ["cat", "dog", "red fox"]
+    assert shell(*build, "--classes", "a,b").code == 1
+    assert shell(*build, "--classes", "none.txt").code == 2
+    assert shell("build", "relu.onnx", "--classes", "a,b").code == 2

@@ -52,6 +52,12 @@ def build(
     contents: Annotated[
         str, typer.Option("--archive-holds", help="blob, superblob or onnx.")
     ] = "blob",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of a classifier's classes, for the archive: a,b,c or a file with one a line."
+        ),
+    ] = None,
     optimize: Annotated[
         bool, typer.Option("--optimize/--no-optimize", help="Rewrite the graph for the chip.")
     ] = True,
@@ -92,7 +98,7 @@ def build(
         count = _shaves(shaves, resolution, out)
         options = Options(
             shaves=count, cmx_slices=slices, format=format_, contents=contents,
-            optimize=optimize, verify=verify,
+            classes=parse.names(classes), optimize=optimize, verify=verify,
             fix_fp16=fix_fp16, hardware=hardware, opset=opset, exporter=exporter,
             color=parse.color(color), mean=parse.numbers(mean, "--mean"),
             scale=parse.numbers(scale, "--scale"), check=verify or fix_fp16,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
@@ -95,6 +96,28 @@ def color(given: str | None) -> Color | None:
         if given == known:
             return known  # type: ignore[no-any-return]
     raise UsageError(f"there is no colour order {given!r}", remedy="give bgr, rgb or gray")
+
+
+def names(given: str | None) -> tuple[str, ...]:
+    """``"cat,dog"``, or the lines of a text file, as names.
+
+    Raises:
+        UsageError: there is none, or the file cannot be read.
+    """
+    if given is None:
+        return ()
+    path = Path(given)
+    if path.suffix == ".txt":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise UsageError(f"the names in {given} cannot be read: {error}") from None
+        found = tuple(line.strip() for line in text.splitlines() if line.strip())
+    else:
+        found = tuple(part.strip() for part in given.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"--classes {given!r} names nothing", remedy="write --classes cat,dog")
+    return found
 
 
 def numbers(given: str | None, option: str) -> tuple[float, ...] | None:
