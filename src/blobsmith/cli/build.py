@@ -55,7 +55,7 @@ def build(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Names of a classifier's classes, for the archive: a,b,c or a file with one a line."
+            help="Names of a classifier's classes, for an archive: a,b,c or a .txt of lines."
         ),
     ] = None,
     optimize: Annotated[
