@@ -245,7 +245,7 @@ def test_unsupported_operation_is_named_with_the_users_line() -> None:
     assert "nonzero" in caught.value.what
     assert "(NonZero)" in caught.value.where
     assert "corners.py:41" in caught.value.where
-    assert caught.value.remedy.startswith("keep the mask as an image")
+    assert caught.value.remedy.startswith("instead: ")
 
 
 def test_rules_have_names_of_their_own() -> None:

@@ -112,7 +112,7 @@ def require_supported(proto: ModelProto, reasons: Mapping[str, str] | None = Non
         raise OperatorError(
             f"{advice.operation} cannot run on the chip: {reason}",
             where=_where(proto, node),
-            remedy=advice.instead,
+            remedy=f"instead: {advice.instead}",
         )
 
 
