@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Iterable
 
@@ -32,7 +33,12 @@ def by_name(name: str) -> Rule:
     Raises:
         UsageError: there is no such rule.
     """
-    for rule in rules():
-        if rule.name == name:
-            return rule
-    raise UsageError(f"there is no rewrite rule {name!r}", remedy="see docs/rewrites.md")
+    every = {rule.name: rule for rule in rules()}
+    if name not in every:
+        near = difflib.get_close_matches(name, every, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"there is no rewrite rule {name!r}",
+            remedy=f"{hint}the documentation's reference lists them all: make docs",
+        )
+    return every[name]
