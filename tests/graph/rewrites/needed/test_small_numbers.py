@@ -58,3 +58,19 @@ def test_levels_that_fp16_holds_stay_as_they_are() -> None:
     case = Case("whole", body, (), x="float[1,1,12,16]", y="float[1,32,12,16]", high=20.0,
                 constants={"c": whole, "w": 8.0})  # fmt: skip
     assert not rewritten(case)[1].applied
+
+
+def test_a_deviation_of_large_values_does_not_overflow(compile_blob: Callable[..., bytes]) -> None:
+    body = (
+        "d = Add(x, x) m = ReduceMean<axes=[2,3]>(d) e = Sub(d, m) s = Mul(e, e)"
+        "v = ReduceMean<axes=[2,3]>(s) w = Mul(v, n) u = Div(w, k) y = Sqrt(u)"
+    )
+    case = Case("deviation", body, ("deviation-in-range",), y="float[1,3,1,1]",
+                constants={"n": 192.0, "k": 191.0})  # fmt: skip
+    before, result = rewritten(case)
+    assert set(case.rules) <= {a.rule for a in result.applied}
+    frame = np.zeros((1, 3, 12, 16), np.uint8)
+    frame[..., :5] = 255
+    wanted = run(before, {"x": frame.astype(np.float32)})["y"]
+    got = Emulator(Blob.from_bytes(compile_blob(result.proto))).run({"x": frame})["y"]
+    np.testing.assert_allclose(got, wanted, rtol=2e-3)

@@ -134,6 +134,36 @@ def find_root(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(node,))
 
 
+def find_deviation(editor: Editor, node: Node) -> Outcome:
+    """The root of a mean of squares that may leave FP16's range: a standard deviation."""
+    maker = editor.producer(node.inputs[0])
+    while maker is not None and (
+        maker.op in ("Reshape", "Squeeze", "Unsqueeze")
+        or (maker.op in ("Mul", "Div") and editor.scalar(maker.inputs[1]) is not None)
+    ):
+        maker = editor.producer(maker.inputs[0])
+    if maker is None or maker.op not in ("ReduceMean", "GlobalAveragePool", "AveragePool"):
+        return None
+    square = editor.producer(maker.inputs[0])
+    if square is None or not (
+        (square.op == "Pow" and editor.scalar(square.inputs[1]) == 2)
+        or (square.op == "Mul" and square.inputs[0] == square.inputs[1])
+    ):
+        return None
+    reach = bounds(editor, square.output).magnitude
+    if not FP16_MAX < reach < math.inf:
+        return None
+    power = math.floor(math.log2(_ROOM / reach))
+    factor = 2.0 ** max(power - power % 2, -_MOST)
+
+    def apply() -> None:
+        b = Builder(editor, like=node)
+        result = b.op("Sqrt", lifted(b, node.inputs[0], factor))
+        b.commit([node], {node.output: times(b, result, factor**-0.5)})
+
+    return Change(apply, nodes=(node,))
+
+
 def _products(editor: Editor, total: Node) -> bool:
     """Whether a sum is one of products and constants, with a product at least."""
     terms = [i for i in total.inputs if editor.constant(i) is None]
@@ -192,6 +222,11 @@ RULES = (
         "root-in-range", "needed", "reorder",
         "the root of a sum of squares beyond FP16's range, scaled before it is squared",
         ("Sqrt",), find_root, order=36,
+    ),
+    Rule(
+        "deviation-in-range", "needed", "reorder",
+        "the root of a mean of squares beyond FP16's range, scaled before it is squared",
+        ("Sqrt",), find_deviation, order=36,
     ),
     Rule(
         "small-divisor", "needed", _KEPT, "a divisor's epsilon that FP16 does not hold, scaled",

@@ -94,6 +94,8 @@ def _inner(b: Builder, node: Node, factor: float, depth: int) -> str:
         if weights is not None and all(a is not None for a in rest):
             scaled = [(a * np.float32(factor)).astype(np.float32) for a in (weights, *rest)]
             return b.op("Conv", node.inputs[0], *scaled, **node.attrs)
+    if node.op == "Div" and b.editor.scalar(node.inputs[1]) is not None:
+        return b.op("Div", lifted(b, node.inputs[0], factor, deeper), node.inputs[1])
     if node.op == "Mul":
         left, right = node.inputs
         if left == right:
