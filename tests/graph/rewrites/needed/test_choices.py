@@ -36,6 +36,8 @@ CASES = [
     Case("level-table-curve", "d = Div(x, c) a = Add(d, k) p = Pow(a, e) l = Div(d, m)"
          "q = Greater(d, t) y = Where(q, p, l)", ("level-table",), gone=("Pow", "Where"), error=0,
          constants={"c": 255.0, "k": 0.055, "e": 2.4, "m": 12.92, "t": 0.04045}),
+    Case("level-table-angle", "d = Mul(x, c) a = Sin(d) b = Cos(d) y = Sub(a, b)",
+         ("level-table",), gone=("Sin", "Cos"), error=0, constants={"c": 6.28 / 255}),
     Case("one-hot", "d = Div(x, c) f = Floor(d) i = Cast<to=7>(f) y = OneHot<axis=1>(i, n, v)",
          ("one-hot",), x="float[1,12,16]", y="float[1,4,12,16]", gone=("OneHot",),
          constants={"c": 64.0, "n": np.int64(4), "v": np.array([0.5, 3.0], np.float32)}),

@@ -3,7 +3,8 @@
 `(x / 255 * 255).int()` of a pixel is decided by FP32's rounding, and FP16's is another: the chip
 would be off by one level wherever the quotient misses a whole number. A pixel has 256 values, so
 whatever chain of scales, roundings and selections makes a level of a level is one Gather. The
-curves of colour spaces (a power of 2.4) are too: their errors are what Lab and Luv are made of.
+curves of colour spaces (a power of 2.4) are too: their errors are what Lab and Luv are made of;
+and so are angles and what else the chip has no stage for.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from ..check import session
 from ..rule import Change, Outcome, Refused, Rule
 
 _STEPS = frozenset(["Floor", "Ceil", "Round"])
+_LACKING = frozenset(
+    ["Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh"]
+)
 _ALONE = frozenset(
     [
         "Abs", "Neg", "Relu", "Clip", "Sqrt", "Exp", "Log", "Reciprocal", "Sign", "Tanh", "Sigmoid",
-        "Cast", "Not", "Erf", "Identity", *_STEPS,
+        "Cast", "Not", "Erf", "Identity", *_STEPS, *_LACKING,
     ]
 )  # fmt: skip
 _TOGETHER = frozenset(
@@ -125,7 +129,8 @@ def find(editor: Editor, node: Node) -> Outcome:
         return None
     leaf, nodes = found
     coarse = [n for n in nodes if _is_step(editor, n) or _is_steep(editor, n)]
-    if not any(_inexact(editor, n.inputs[0], leaf) for n in coarse):
+    lacking = any(n.op in _LACKING for n in nodes)  # dozens of stages otherwise
+    if not lacking and not any(_inexact(editor, n.inputs[0], leaf) for n in coarse):
         return None
     for reader in editor.consumers(node.output):
         wider = _source(editor, reader.output) if _elementwise(reader) else None
@@ -160,7 +165,7 @@ RULES = (
         "level-table", "needed", "exact",
         "a rounded or steep function of a small whole number, from a table",
         ("Floor", "Ceil", "Round", "Cast", "Mul", "Div", "Add", "Sub", "Clip", "Where", "Max",
-         "Min", "Relu", "Abs", "Neg", "Pow", "Mod"),
+         "Min", "Relu", "Abs", "Neg", "Pow", "Mod", *sorted(_LACKING)),
         find, order=22,
     ),
 )  # fmt: skip
