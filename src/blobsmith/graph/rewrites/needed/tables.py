@@ -37,6 +37,7 @@ _TOGETHER = frozenset(
         "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "BitShift", "BitwiseAnd",
     ]
 )  # fmt: skip
+_MOVES = frozenset(["Gather", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten"])
 _EXACT_SUMS = frozenset(["Add", "Sub", "Max", "Min"])
 _MOST_LEVELS = 1024
 _MOST_NODES = 40
@@ -148,6 +149,46 @@ def find(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=tuple(reversed(nodes)))
 
 
+def find_moved(editor: Editor, node: Node) -> Outcome:
+    """What the chip lacks, of a part of an image that was scaled as a whole: the part scaled."""
+    value = node.inputs[0]
+    move = editor.producer(value)
+    while move is not None and _elementwise(move):
+        rest = [i for i in move.inputs if i and not _number(editor, i)]
+        if len(rest) != 1:
+            return None
+        value = rest[0]
+        move = editor.producer(value)
+    if move is None or move.op not in _MOVES or len(move.outputs) != 1:
+        return None
+    if any(editor.constant(i) is None for i in move.inputs[1:] if i):
+        return None
+    found = _source(editor, move.inputs[0])
+    if found is None or not found[1]:
+        return None
+    leaf, nodes = found
+    part = move
+
+    def apply() -> None:
+        b = Builder(editor, like=part)
+        now = {leaf: b.op(part.op, leaf, *part.inputs[1:], **part.attrs)}
+        for step in _ordered(editor, nodes):
+            inputs: list[str | Array | None] = []
+            for name in step.inputs:
+                array = editor.constant(name) if name else None
+                one = None if array is None else np.array(array.reshape(-1)[0])
+                inputs.append(now.get(name, name or None) if one is None else one)
+            now[step.output] = b.op(step.op, *inputs, **step.attrs)
+        b.commit([part], {part.output: now[part.inputs[0]]})
+
+    return Change(apply, nodes=(part, node))
+
+
+def _ordered(editor: Editor, nodes: list[Node]) -> list[Node]:
+    wanted = set(nodes)
+    return [node for node in editor.nodes if node in wanted]
+
+
 def _table(editor: Editor, value: str, leaf: str) -> Array:
     """What the chain gives for each level."""
     count, shape = _levels(editor, leaf), editor.shape(leaf) or ()
@@ -161,6 +202,11 @@ def _table(editor: Editor, value: str, leaf: str) -> Array:
 
 
 RULES = (
+    Rule(
+        "part-before-scale", "needed", "exact",
+        "a part of an image is taken before it is scaled, so that a table can hold what follows",
+        tuple(sorted(_LACKING)), find_moved, order=21,
+    ),
     Rule(
         "level-table", "needed", "exact",
         "a rounded or steep function of a small whole number, from a table",
