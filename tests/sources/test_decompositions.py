@@ -33,6 +33,14 @@ ONE: dict[str, Callable[[Tensor], Any]] = {
     "diagonal": lambda x: torch.diagonal(x, -1, 2, 3),
     "unfold": lambda x: F.unfold(x, (3, 2), dilation=(1, 2), padding=1, stride=(2, 1)),
     "fold": lambda x: F.fold(F.unfold(x, 3, padding=1, stride=2), (6, 8), 3, padding=1, stride=2),
+    "fold by tiles": lambda x: F.fold(
+        F.unfold(x, 4, padding=1, stride=2), (6, 8), 4, padding=1, stride=2
+    ),
+    "fold without overlap": lambda x: F.fold(F.unfold(x, 2, stride=2) * 2, (6, 8), 2, stride=2),
+    "long windows": lambda x: x.repeat(1, 1, 5, 1).unfold(2, 20, 5),
+    "bit mask": lambda x: x.int() & 0b10110100,
+    "shifts": lambda x: (x.int() >> 3) + (x.long() << 2),
+    "covariance": lambda x: torch.cov(x[0, 0] / 16) + torch.cov(x[0, 0, 0] / 16, correction=0),
     "windows": lambda x: x.unfold(2, 3, 2).unfold(3, 2, 1),
     "affine_grid": lambda x: F.affine_grid(x[0, 0, :2, :3][None] / 255, [1, 1, 4, 5]),
     "solve": lambda x: torch.linalg.solve(SQUARE + x[0, 0, 0, 0] / 255, x[0, 0, :3]),

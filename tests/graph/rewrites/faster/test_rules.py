@@ -312,6 +312,13 @@ def test_without_bounds_no_limit_is_dropped() -> None:
     assert not faster(proto, "limit-never-reached", image=False).applied
 
 
+def test_a_limit_beyond_pixels_stays_where_the_input_may_be_anything() -> None:
+    g = image()
+    proto = g.model(g.op("Neg", g.op("Clip", "x", -1000.0, 1000.0)))
+    assert not faster(proto, "limit-never-reached", image=False).applied
+    assert faster(proto, "limit-never-reached").applied
+
+
 def test_comparing_levels_before_the_scale_keeps_every_level() -> None:
     """51 / 255 is 0.2 or its neighbour, by the luck of rounding: the decision must not change."""
     from blobsmith.graph.equivalence import run
