@@ -309,7 +309,8 @@ def test_a_build_that_was_begun_ahead_is_the_same_build(toolchain: Path) -> None
     from dataclasses import replace
 
     from blobsmith import road
-    from blobsmith.builder import _with_reference, load_source, requests_of
+    from blobsmith.builder import _with_reference
+    from blobsmith.loading import load_source, requests_of
 
     model = load_source(Halve(), requests_of(SHAPE), None)
     request = road.Request(source=model, toolchain=str(toolchain))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import checker_jobs as jobs
-from .builder import load_source, requests_of
 from .errors import EnvironmentFault
+from .loading import load_source, requests_of
 from .road import Preprocessing
 from .tensors import InputRequest
 

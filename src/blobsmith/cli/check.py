@@ -81,7 +81,7 @@ def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[An
     """The user's frames as input sets; the source is loaded once more for its input specs."""
     if frames is None:
         return []
-    from ..builder import load_source
+    from ..loading import load_source
     from ..road import parse_source
     from ..verification import user_frames
 

@@ -71,7 +71,7 @@ def _stem(source: str) -> str:
 
 
 def _draw(source: str, inputs: list[str] | None, outputs: list[str] | None, out: Session) -> Drawn:
-    from ..builder import load_source
+    from ..loading import load_source
     from ..report.draw import draw_source
     from ..workers import default_executor
 
