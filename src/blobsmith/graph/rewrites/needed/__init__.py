@@ -19,6 +19,7 @@ from . import (
     histogram,
     integers,
     levels,
+    log1p,
     logarithms,
     loops,
     mixtures,
@@ -44,9 +45,9 @@ from . import (
 
 _MODULES = (
     activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
-    gathers, grid, guards, histogram, integers, levels, logarithms, loops, mixtures, moments,
-    nonfinite, norms, outputs, pads, pools, ranks, resize, scalars, scatter, sequences, spectral,
-    stable, tables, transposed, volumes, weights, wholes,
+    gathers, grid, guards, histogram, integers, levels, log1p, logarithms, loops, mixtures,
+    moments, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars, scatter, sequences,
+    spectral, stable, tables, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -2,86 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-import numpy as np
-
 from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
 from .forms import axes_of
-from .functions import polynomial
 
 _BEARABLE_EXPONENT = 6.0
-
-
-@cache
-def _log1p(top: float) -> tuple[float, ...]:
-    """log(1 + u) / u on 0..top as a polynomial in u, lowest first."""
-    nodes = (np.cos(np.pi * (np.arange(200) + 0.5) / 200) * 0.5 + 0.5) * top + 1e-9
-    values = np.log1p(nodes) / nodes
-    for degree in range(1, 8):
-        fit = np.polynomial.Chebyshev.fit(nodes, values, degree, domain=[0, top])
-        if np.abs(fit(nodes) / values - 1).max() < 1e-4:
-            break
-    return tuple(float(c) for c in fit.convert(kind=np.polynomial.Polynomial).coef)
-
-
-_RATIONAL = 0.6  # as far as b + k / (c + u) holds to 1e-4
-
-
-@cache
-def _log1p_rational(top: float) -> tuple[float, float, float]:
-    """log(1 + u) / u on 0..top as b + k / (c + u): the three of it, by reweighted least squares."""
-    u = (np.cos(np.pi * (np.arange(400) + 0.5) / 400) * 0.5 + 0.5) * top + 1e-9
-    wanted, weight = np.log1p(u) / u, np.ones_like(u)
-    for _ in range(100):
-        columns = np.stack([u, np.ones_like(u), -wanted], 1) * weight[:, None]
-        b, m, c = np.linalg.lstsq(columns, wanted * u * weight, rcond=None)[0]
-        error = np.abs((b + (m - b * c) / (c + u)) / wanted - 1)
-        weight *= 1 + 5 * error / error.max()
-        weight /= weight.mean()
-    return float(b), float(m - b * c), float(c)
-
-
-def _log1p_of(b: Builder, u: str, top: float) -> str:
-    """log(1 + u) for u in 0..top."""
-    if top > _RATIONAL:
-        return b.op("Mul", u, polynomial(b, u, _log1p(top)))
-    offset, k, c = _log1p_rational(top)
-    shrinking = b.op("Reciprocal", b.op("Add", b.op("Mul", u, 1 / k), c / k))
-    return b.op("Mul", u, b.op("Add", shrinking, offset))
-
-
-def find_log1p(editor: Editor, node: Node) -> Outcome:
-    """log(u + 1) where u is small: the sum would keep three digits of it."""
-    total = editor.producer(node.inputs[0])
-    if total is None or total.op != "Add":
-        return None
-    for index in (0, 1):
-        if editor.scalar(total.inputs[index]) == 1:
-            u = total.inputs[1 - index]
-            known = bounds(editor, u)
-            if known.low < 0 or known.nan or known.low >= 0.5:
-                return None
-            if _RATIONAL < known.high <= 1.0:
-                return None  # the digits that the sum loses are few beside such a range
-            top = min(known.high, 1.0)
-
-            def apply(u: str = u, top: float = top, high: float = known.high) -> None:
-                b = Builder(editor, like=node)
-                small = u if high <= 1 else b.op("Min", u, 1.0)
-                value = _log1p_of(b, small, top)
-                if high > 1:
-                    # its own argument, at least 2, is no pattern of this rule any more
-                    large = b.op("Log", b.op("Max", total.output, 2.0))
-                    value = b.op("Where", b.op("Greater", u, 1.0), large, value)
-                b.commit([node], {node.output: value})
-
-            return Change(apply, nodes=(total, node))
-    return None
 
 
 def find_products(editor: Editor, node: Node) -> Outcome:
@@ -155,10 +83,6 @@ RULES = (
         "log-sum-exp", "needed", "reorder",
         "the logarithm of a sum of exponentials, with the largest exponent taken out",
         ("ReduceLogSumExp", "Log"), find_log_sum_exp, order=30,
-    ),
-    Rule(
-        "log-of-one-plus", "needed", Approx(1.0, floor=2.0**-10),
-        "log(1 + u) of a small u by a polynomial or a quotient", ("Log",), find_log1p, order=36,
     ),
     Rule(
         "quotient-of-products", "needed", Approx(1.0, floor=2.0**-10),
