@@ -171,7 +171,14 @@ def _attempt(
 
 
 def _explained(error: BlobsmithError, attempt: Clock) -> BlobsmithError:
-    """A blob that is not right, with where the check of FP16 saw its digits go."""
+    """A blob that is not right, or not runnable here, with what the user can do about it."""
+    if isinstance(error, BlobError) and error.what.startswith("the emulator cannot"):
+        return CheckFailed(
+            f"the blob compiles, but it cannot be verified: {error.what}",
+            where=error.where,
+            remedy="write that operation with others (an LSTM or GRU as its cells, a batch as "
+            "single images), or take the blob unverified with --no-verify",
+        )
     seen = next((s for s in attempt.taken() if s.name == "check FP16"), None)
     if (
         not isinstance(error, CheckFailed)
