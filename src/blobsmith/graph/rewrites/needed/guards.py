@@ -22,6 +22,7 @@ from .scaling import lifted, times
 SMALLEST = 2.0**-14
 _ROOM = 2.0**15
 _SMALL_SQUARES = 4.0
+_LARGE_ENOUGH = 0.5
 _MOST = 14  # powers of two: what FP16 holds of the factor and of its inverse
 
 
@@ -120,6 +121,8 @@ def find_root(editor: Editor, node: Node) -> Outcome:
     reach = max(known.magnitude, *(bounds(editor, i).magnitude for i in maker.inputs))
     if not 0 < reach < math.inf or _SMALL_SQUARES < reach <= FP16_MAX:
         return None
+    if known.low >= _LARGE_ENOUGH:
+        return None  # what FP16 loses of small squares is not seen beside the rest
     power = math.floor(math.log2(_ROOM / reach))
     power = min(power - power % 2, 16)
     factor = 2.0**power
