@@ -21,6 +21,7 @@ from blobsmith.errors import (
     CheckFailed,
     EnvironmentFault,
     ModelError,
+    OperatorError,
     OpsetError,
     SourceError,
     ToolchainError,
@@ -386,3 +387,20 @@ def test_a_result_too_large_for_fp16_says_how_to_build_it() -> None:
         blobsmith.build(Energy(), inputs=SHAPE)
     assert "does not fit in FP16" in caught.value.what
     assert "--fix-fp16" in caught.value.remedy
+
+
+def test_too_many_operators_name_the_line_and_the_way_out(tmp_path: Path) -> None:
+    """An unrolled loop is refused at once, not by the time limit."""
+    from blobsmith.road.steps import MOST_NODES
+
+    nodes = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(MOST_NODES + 1)]
+    nodes[-1].output[0] = "output"
+    sizes = [helper.make_tensor_value_info(n, 1, [1, 3, 4, 4]) for n in ("v0", "output")]
+    graph = helper.make_graph(nodes, "loop", sizes[:1], sizes[1:])
+    path = tmp_path / "loop.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)]), path)
+    with pytest.raises(OperatorError) as caught:
+        blobsmith.build(path, output=tmp_path / "loop.blob")
+    assert str(MOST_NODES + 1) in caught.value.what
+    assert "fewer iterations" in caught.value.remedy
+    assert not (tmp_path / "loop.blob").exists()

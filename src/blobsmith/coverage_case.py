@@ -187,8 +187,10 @@ def _onnx_error(built: BuildResult, module: Any) -> float:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in at most 300 characters."""
+    """What an error says and what to do instead, in one line of at most 500 characters."""
     text = error.what if isinstance(error, BlobsmithError) else str(error)
     lines = [line for line in text.strip().splitlines() if line.strip()]
     first = lines[0].strip() if lines else type(error).__name__
-    return first if len(first) <= 300 else first[:297] + "..."
+    if isinstance(error, BlobsmithError) and error.remedy:
+        first = f"{first}; {error.remedy}"
+    return first if len(first) <= 500 else first[:497] + "..."

@@ -16,6 +16,7 @@ from .steps import (
     fp16,
     parse,
     reference_outputs,
+    require_size,
     rewrite_graph,
     sample,
     verify_blobs,
@@ -134,6 +135,7 @@ def _begin(request: Request) -> _Begun:
     warm_up(request.toolchain)
     clock = Clock()
     source = parse(request, clock)
+    require_size(source)
     tell("simplify")
     simplified = simplify.simplify(source.proto, specs=source.inputs)
     clock.step(

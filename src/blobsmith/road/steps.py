@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 class OutputTooLarge(CheckFailed):
     """An output fits in FP16 only as a fraction of itself, which the user has to ask for."""
+
+
+MOST_NODES = 6000
 
 
 class Clock:
@@ -78,6 +82,28 @@ def parse(request: Request, clock: Clock) -> Model:
         replace(spec, dtype=wanted.get(spec.name, default or spec.dtype)) for spec in model.outputs
     )
     return replace(model, outputs=outputs)
+
+
+def require_size(model: Model) -> None:
+    """Raises where a graph has more operators than can be made a blob of in a job's time.
+
+    Raises:
+        OperatorError: names the line that most of them come from.
+    """
+    nodes = model.proto.graph.node
+    if len(nodes) <= MOST_NODES:
+        return
+    from ..graph import lines
+
+    found = lines.lookup(model.proto)
+    count = Counter(line for node in nodes if (line := found.get(node.output[0])) is not None)
+    line = count.most_common(1)[0][0] if count else None
+    raise OperatorError(
+        f"the graph has {len(nodes)} operators, and a blob can be built of {MOST_NODES} at most",
+        where=f"{line.file}:{line.line}  {line.code}" if line else model.origin,
+        remedy="a loop was unrolled: instead, run fewer iterations, each reaching further (a "
+        "larger kernel, a smaller picture), or only the part before the loop on the camera",
+    )
 
 
 def reference_outputs(
