@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
+from blobsmith import builder
 from blobsmith import checker_jobs as jobs
-from blobsmith.checker import check_source
-from blobsmith.errors import EnvironmentFault, SimplifyError, ToolchainError
+from blobsmith.checker import NO_REPAIR, REPAIR, check_source, outlook
+from blobsmith.errors import CheckFailed, EnvironmentFault, SimplifyError, ToolchainError
 from blobsmith.graph import simplify
 from blobsmith.model import Model
 from blobsmith.myriad import compile as compiler
@@ -131,3 +132,60 @@ def test_frames_are_told_as_they_are_run(tmp_path: Path, toolchain: Path) -> Non
     found = check_source(square(tmp_path), frames=frames, progress=told.append)
     assert [t for t in told if t.startswith("frame")] == ["frame 0", "frame 1"]
     assert tuple(told[-len(found.report.frames) :]) == found.report.frames
+
+
+def save(tmp_path: Path, nodes: list[onnx.NodeProto], *, output: tuple[int, ...]) -> str:
+    path = tmp_path / "mine.onnx"
+    onnx.save(onnx_model(nodes, {"x": (1, 1, 8, 8)}, {"y": output}), path)
+    return str(path)
+
+
+def test_an_output_that_cannot_fit_has_to_be_asked_for(tmp_path: Path, toolchain: Path) -> None:
+    found = check_source(square(tmp_path), executor=Here())
+    told = outlook(found, executor=Here())
+    assert told.startswith("build with --fix-fp16: it then holds the result times")
+
+
+def test_what_build_mends_by_itself_is_said(tmp_path: Path, toolchain: Path) -> None:
+    """The root of the square of a square: too large in the middle only."""
+    steps = (("Mul", "x", "x", "a"), ("Mul", "a", "a", "b"), ("Sqrt", "b", "c"), ("Sqrt", "c", "y"))
+    nodes = [onnx.helper.make_node(op, names[:-1], names[-1:]) for op, *names in steps]
+    found = check_source(save(tmp_path, nodes, output=(1, 1, 8, 8)), executor=Here())
+    assert found.report.verdict == "broken"
+    told = outlook(found, executor=Here())
+    assert told.startswith("`blobsmith build` re")
+    assert told.endswith("its blob is right on the frames tried")
+
+
+def test_what_no_build_mends_is_said(tmp_path: Path, toolchain: Path) -> None:
+    found = check_source(square(tmp_path), executor=Here())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "trial", failing(CheckFailed("the blob is not right")))
+        assert outlook(found) == NO_REPAIR
+        patch.setattr(builder, "trial", failing(EnvironmentFault("out of time")))
+        assert outlook(found) == REPAIR
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def fails(*_: Any) -> None:
+        raise error
+
+    return fails
+
+
+def test_a_refused_layer_is_traced_to_its_node(tmp_path: Path, toolchain: Path) -> None:
+    """The compiler calls a GRU GRUSequence, and its layer by a name that is in no file."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        onnx.helper.make_node("Squeeze", ["x"], ["s"], axes=[0]),
+        onnx.helper.make_node("GRU", ["s", "w", "r"], ["", "h"], "my_gru", hidden_size=4),
+        onnx.helper.make_node("Identity", ["h"], ["y"]),
+    ]
+    weights = {"w": (1, 12, 8), "r": (1, 12, 4)}
+    constants = {k: rng.normal(size=v).astype(np.float32) for k, v in weights.items()}
+    path = tmp_path / "gru.onnx"
+    onnx.save(onnx_model(nodes, {"x": (1, 1, 8, 8)}, {"y": (1, 8, 4)}, constants), path)
+    refused = check_source(str(path), executor=Here()).refused
+    assert refused is not None
+    assert "node 'my_gru' (GRU)" in refused.where
+    assert "other operators than GRUSequence" in refused.remedy

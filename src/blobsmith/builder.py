@@ -91,14 +91,7 @@ def build(
     entry_key = _key(loaded, requests, outputs, options)
     if keep and (entry := cache.load(entry_key)) is not None:
         return from_cache(entry, target, options)
-    request = Request(
-        source=loaded, toolchain=str(find()),
-        shaves=shave_counts(options), cmx_slices=options.cmx_slices, hardware=options.hardware,
-        optimize=options.optimize, check=options.check, fix_fp16=options.fix_fp16,
-        verify=options.verify, frames=tuple(frames) if frames is not None else None,
-        preprocessing=Preprocessing(options.color, options.mean, options.scale),
-        output_dtypes=options.output_dtypes,
-    )  # fmt: skip
+    request = _request(loaded, str(find()), options, frames)
     began = time.perf_counter()
     request, begun = _begin(request, executor)
     request = _with_reference(request, tell)
@@ -125,6 +118,34 @@ def build(
         onnx_bytes=result.model.onnx_bytes,
         blob_bytes=blob_bytes, steps=result.steps, verification=result.verification,
         rewrites=result.rewrites, warnings=result.warnings, result=result,
+    )  # fmt: skip
+
+
+def trial(loaded: Model | OnnxFile, options: Options, executor: Executor | None = None) -> Result:
+    """What `build` would make of a source that is loaded already; nothing is written or kept.
+
+    Raises:
+        BlobsmithError: as `build`.
+    """
+    from .myriad.toolchain import toolchain_directory
+
+    request = _request(loaded, str(toolchain_directory()), options)
+    return _run(_with_reference(request, lambda _: None), executor, lambda _: None)
+
+
+def _request(
+    loaded: Model | OnnxFile,
+    toolchain: str,
+    options: Options,
+    frames: Sequence[Mapping[str, np.ndarray[Any, Any]]] | None = None,
+) -> Request:
+    return Request(
+        source=loaded, toolchain=toolchain,
+        shaves=shave_counts(options), cmx_slices=options.cmx_slices, hardware=options.hardware,
+        optimize=options.optimize, check=options.check, fix_fp16=options.fix_fp16,
+        verify=options.verify, frames=tuple(frames) if frames is not None else None,
+        preprocessing=Preprocessing(options.color, options.mean, options.scale),
+        output_dtypes=options.output_dtypes,
     )  # fmt: skip
 
 

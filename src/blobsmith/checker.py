@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from . import checker_jobs as jobs
-from .errors import EnvironmentFault
+from .errors import BlobsmithError, EnvironmentFault, ToolchainError
 from .loading import load_source, requests_of
-from .road import Preprocessing
+from .road import OutputTooLarge, Preprocessing
 from .tensors import InputRequest
 
 if TYPE_CHECKING:
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
     from .model import Model
     from .numerics import CheckReport
+    from .road import OnnxFile
 
     Feeds = Mapping[str, np.ndarray[Any, Any]]
+
+
+REPAIR = "repair it with `blobsmith check --fix FILE.onnx` or `build --fix-fp16`"
+NO_REPAIR = "change what the check names: no scaling by powers of two makes it fit"
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,23 @@ class Checked:
     Attributes:
         report: ranges, errors and the verdict.
         model: the simplified graph with its preprocessing, which was checked.
-        refusal: why the compiler does not take the graph; empty if it does.
+        refused: why the compiler does not take the graph; None if it does.
         blob: what was run on the emulator; empty if there is none.
+        loaded: the source as it was loaded, for `outlook`.
+        preprocessing: what was asked for besides.
     """
 
     report: CheckReport
     model: Model
-    refusal: str
+    refused: BlobsmithError | None
     blob: bytes = b""
+    loaded: Model | OnnxFile | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    @property
+    def refusal(self) -> str:
+        """The compiler's refusal in words; empty if there is none."""
+        return str(self.refused or "")
 
 
 def check(
@@ -110,9 +124,40 @@ def check_source(
     report = _analysed(pool, prepared.model, compiled.blob, tuple(frames or ()), tell)
     notes = (*prepared.notes, *compiled.notes, *report.notes)
     return Checked(
-        replace(report, notes=tuple(dict.fromkeys(notes))), prepared.model, compiled.refusal,
-        compiled.blob,
+        replace(report, notes=tuple(dict.fromkeys(notes))), prepared.model, compiled.refused,
+        compiled.blob, loaded, options,
     )  # fmt: skip
+
+
+def outlook(checked: Checked, *, executor: Executor | None = None) -> str:
+    """What the user of a function that is broken in FP16 can do: what `build` would, tried.
+
+    Args:
+        checked: the source with its verdict.
+        executor: where untrusted files meet native code.
+    """
+    from .builder import trial
+    from .options import Options
+
+    look = checked.preprocessing
+    plain = Options(color=look.color, mean=look.mean, scale=look.scale)
+    if checked.loaded is None:
+        return REPAIR
+    try:
+        result = trial(checked.loaded, plain, executor)
+    except (EnvironmentFault, ToolchainError):
+        return REPAIR
+    except OutputTooLarge as error:
+        try:
+            trial(checked.loaded, replace(plain, fix_fp16=True), executor)
+        except BlobsmithError:
+            return NO_REPAIR
+        return error.remedy
+    except BlobsmithError:
+        return NO_REPAIR
+    rescaled = any(step.name == "fix FP16" for step in result.steps)
+    does = "rescales" if rescaled else "rewrites"
+    return f"`blobsmith build` {does} it by itself, and its blob is right on the frames tried"
 
 
 def _analysed(

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .errors import BlobsmithError, ToolchainError
-from .road import OnnxFile, Preprocessing, parse_source
+from .errors import BlobsmithError, OperatorError, ToolchainError
+from .road import OnnxFile, Preprocessing, explained, parse_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +37,12 @@ class Compiled:
 
     Attributes:
         blob: the blob; empty if there is none.
-        refusal: why the graph is not taken; empty if it is, or nobody could be asked.
+        refused: why the graph is not taken; None if it is, or nobody could be asked.
         notes: what did not go as usual.
     """
 
     blob: bytes = b""
-    refusal: str = ""
+    refused: BlobsmithError | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -84,22 +84,25 @@ def compile_plainly(model: Model, toolchain: str) -> Compiled:
         inputs={spec.name: spec.dtype for spec in model.inputs},
         outputs={spec.name: spec.dtype for spec in model.outputs},
     )
-    refusal = ""
+    refused: BlobsmithError | None = None
     notes: list[str] = []
     attempts: tuple[tuple[RuleSet, ...], ...] = (("needed",), ())
     for sets in attempts:
+        graph = model
         try:
             graph = _rewritten(model, sets)
             blob = compile_job(toolchain, graph.onnx_bytes, (options,))[0]
-            return Compiled(blob, "", tuple(notes))
+            return Compiled(blob, None, tuple(notes))
         except ToolchainError as error:
             return Compiled(notes=(f"checked without the compiler: {error.what}",))
+        except OperatorError as error:
+            refused = refused or explained(error, graph)
         except BlobsmithError as error:
-            refusal = refusal or str(error)
+            refused = refused or error
         except Exception as error:  # a rule that fails must not cost the verdict
             notes.append(f"a rewrite failed ({type(error).__name__}: {error})")
-            refusal = refusal or notes[-1]
-    return Compiled(b"", refusal, tuple(notes))
+            refused = refused or BlobsmithError(notes[-1])
+    return Compiled(b"", refused, tuple(notes))
 
 
 def _rewritten(model: Model, sets: tuple[RuleSet, ...]) -> Model:

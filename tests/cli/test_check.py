@@ -59,6 +59,12 @@ class Inverse(nn.Module):
     def forward(self, image):
         return 1 / (image + 1e-8)
 
+class Recurrent(nn.GRU):
+    def __init__(self):
+        super().__init__(128, 8)
+    def forward(self, image):
+        return super().forward(image[0])[0]
+
 class Roots(nn.Module):
     def forward(self, image):
         return torch.sqrt(image - 128)
@@ -264,6 +270,20 @@ def test_what_has_no_onnx_is_said_in_a_sentence(call: Callable[..., Done]) -> No
     assert done.code == 1
     assert done.data["error"]["code"] == "source"
     assert "svd" in done.data["error"]["what"]
+
+
+def test_a_refusal_closes_with_its_own_remedy(call: Callable[..., Done]) -> None:
+    done = call("check", "mine.py:Recurrent", "--input", GREY)
+    assert done.code == 4
+    assert "return super().forward(image[0])[0]" in done.err
+    assert "remedy: write that step with other operators than GRUSequence" in done.err
+    assert "--fix" not in done.err
+
+
+def test_a_broken_verdict_closes_with_what_build_does(call: Callable[..., Done]) -> None:
+    done = call("check", "mine.py:Cosine", *VECTORS)
+    assert done.code == 4
+    assert "remedy: `blobsmith build` re" in done.err
 
 
 def test_not_a_number_in_fp32_too(call: Callable[..., Done]) -> None:

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from ..numerics import CheckReport, TensorReport
 
 _SHOWN = 12
-_REMEDIES = (
-    "repair it with `blobsmith check --fix FILE.onnx` or `build --fix-fp16`",
-    "change what the check names: no scaling by powers of two makes it fit",
-)
 _STYLES = {"safe": "green", "at risk": "yellow", "broken": "red"}
 
 
@@ -48,7 +44,7 @@ def check(
     Exit code 4 when the model is broken in FP16 or refused by the compiler.
     """
     with session(as_json, debug) as out:
-        from ..checker import check_source
+        from ..checker import NO_REPAIR, check_source, outlook
         from ..errors import CheckFailed
         from ..road import Preprocessing
 
@@ -65,16 +61,20 @@ def check(
         report = found.report
         out.data.update(report.to_dict(), refusal=found.refusal)
         _show(report, out, all_)
-        if found.refusal:
-            out.say(f"compiler: {found.refusal}")
+        if found.refused:
+            out.say(f"compiler: {found.refused.what}")
         broken = "broken in FP16" if report.verdict == "broken" else ""
         if fix is not None:
             broken = _fix(found.model, given, fix, out, broken)
-        if broken or found.refusal:
+        if found.refused:
             raise CheckFailed(
-                found.refusal.splitlines()[0] if found.refusal else broken, where=source,
-                remedy=_REMEDIES[fix is not None],
+                found.refused.what, where=found.refused.where or source,
+                remedy=found.refused.remedy or "write that step with other operators",
             )  # fmt: skip
+        if broken:
+            out.step("build")
+            told = NO_REPAIR if fix is not None else outlook(found)
+            raise CheckFailed(broken, where=source, remedy=told)
 
 
 def _frames(source: str, wanted: Any, frames: str | None, limit: int) -> list[Any]:

@@ -192,7 +192,7 @@ def _rebuild(
 
 def _advice(operators: tuple[str, ...]) -> str:
     if operators:
-        return f"write {', '.join(operators)} with other operators; `blobsmith check` lists them"
+        return f"write that step with other operators than {', '.join(operators)}"
     return "simplify the graph around the named layer"
 
 

@@ -8,15 +8,17 @@ plan      the steps in order, and what is tried when a check fails
 from .ahead import preload, preload_checks
 from .plan import begin, run
 from .request import OnnxFile, Preprocessing, Request, Result, Step
-from .steps import parse_source
+from .steps import OutputTooLarge, explained, parse_source
 
 __all__ = [
     "OnnxFile",
+    "OutputTooLarge",
     "Preprocessing",
     "Request",
     "Result",
     "Step",
     "begin",
+    "explained",
     "parse_source",
     "preload",
     "preload_checks",

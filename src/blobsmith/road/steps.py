@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+_ONNX_NAMES = {"GRUSequence": "GRU", "LSTMSequence": "LSTM", "RNNSequence": "RNN"}
+"""ONNX operators by the name that the compiler gives them, where it is another one."""
+
+
 class OutputTooLarge(CheckFailed):
     """An output fits in FP16 only as a fraction of itself, which the user has to ask for."""
 
@@ -231,7 +235,7 @@ def compile_blobs(model: Model, request: Request, clock: Clock) -> dict[int, Blo
     try:
         made = _blobs(model, request, request.shaves)
     except OperatorError as error:
-        raise _explained(error, model) from error
+        raise explained(error, model) from error
     blobs = dict(zip(request.shaves, made, strict=True))
     main = blobs[request.shaves[-1]]
     cost = predict(main)
@@ -242,14 +246,16 @@ def compile_blobs(model: Model, request: Request, clock: Clock) -> dict[int, Blo
     return blobs
 
 
-def _explained(error: OperatorError, model: Model) -> OperatorError:
+def explained(error: OperatorError, model: Model) -> OperatorError:
     """The refusal, naming the ONNX node and the user's own line where they are known."""
     from ..graph import lines
 
-    operators = set(getattr(error, "operators", ()))
+    operators = {_ONNX_NAMES.get(name, name) for name in getattr(error, "operators", ())}
+    known = {name for node in model.proto.graph.node for name in (node.name, *node.output)}
+    named_here = error.where in known
     for node in model.proto.graph.node:
-        named = error.where and error.where in (node.name, *node.output)
-        if named or (not error.where and node.op_type in operators):
+        named = named_here and error.where in (node.name, *node.output)
+        if named or (not named_here and node.op_type in operators):
             line = lines.lookup(model.proto).get(node.output[0])
             where = f"node {node.name or node.output[0]!r} ({node.op_type})"
             return type(error)(
