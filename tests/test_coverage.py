@@ -157,3 +157,13 @@ def test_files_that_are_no_catalogue(text: str, tmp_path: Path) -> None:
 def test_no_file() -> None:
     with pytest.raises(SourceError):
         run_catalogue("/nowhere/cases.py")
+
+
+def test_a_reason_names_no_folder_of_the_machine_and_says_what_to_do() -> None:
+    from blobsmith.coverage_case import first_line
+    from blobsmith.errors import OperatorError
+
+    refused = OperatorError("no Det", where="a.py:3", remedy="invert it on the host")
+    assert first_line(refused) == "no Det; invert it on the host"
+    told = first_line(RuntimeError("at /home/me/lib/site-packages/torch/nn/functional.py:5823"))
+    assert told == "at torch/nn/functional.py:5823"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from .coverage_table import CaseResult
 from .errors import BlobsmithError, CheckFailed
+
+# where packages lie differs from machine to machine, and a table is read on others
+_FOLDERS = re.compile(r"\S*/site-packages/")
 
 if TYPE_CHECKING:
     from .builder import BuildResult
@@ -191,6 +195,7 @@ def first_line(error: BaseException) -> str:
     text = error.what if isinstance(error, BlobsmithError) else str(error)
     lines = [line for line in text.strip().splitlines() if line.strip()]
     first = lines[0].strip() if lines else type(error).__name__
+    first = _FOLDERS.sub("", first)
     if isinstance(error, BlobsmithError) and error.remedy:
         first = f"{first}; {error.remedy}"
     return first if len(first) <= 500 else first[:497] + "..."
