@@ -84,11 +84,20 @@ def test_nobody_watches(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == ""
 
 
+@pytest.fixture
+def desk(tmp_path: Path, toolchain: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a slow module, and a cache of its own."""
+    monkeypatch.setenv("BLOBSMITH_TOOLCHAIN", str(toolchain))
+    monkeypatch.setenv("BLOBSMITH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TERM", "xterm")
+    (tmp_path / "slow.py").write_text(MODULE)
+    return tmp_path
+
+
 def _in_a_terminal(folder: Path, *arguments: str, **extra: str) -> tuple[str, str]:
     """Runs a command whose stderr is a terminal and whose stdout is a pipe."""
-    (folder / "slow.py").write_text(MODULE)
     master, slave = pty.openpty()
-    environment = {**os.environ, "BLOBSMITH_CACHE": str(folder / "cache"), "TERM": "xterm", **extra}
+    environment = {**os.environ, **extra}
     told: list[bytes] = []
 
     def listen() -> None:
@@ -113,9 +122,9 @@ def _in_a_terminal(folder: Path, *arguments: str, **extra: str) -> tuple[str, st
     return done.stdout, b"".join(told).decode()
 
 
-def test_a_build_on_a_terminal(tmp_path: Path, toolchain: Path) -> None:
+def test_a_build_on_a_terminal(desk: Path) -> None:
     """Steps while it runs; a clean object where the result goes; no colour against NO_COLOR."""
-    out, told = _in_a_terminal(tmp_path, *BUILD, "--json", NO_COLOR="1")
+    out, told = _in_a_terminal(desk, *BUILD, "--json", NO_COLOR="1")
     data = json.loads(out)
     assert out.count("\n") == 1
     names = [step["name"] for step in data["steps"]]
@@ -127,16 +136,14 @@ def test_a_build_on_a_terminal(tmp_path: Path, toolchain: Path) -> None:
     assert told.rstrip().rsplit("\r", 1)[-1].startswith("\x1b[K")
 
 
-def test_a_build_in_a_pipe_says_only_its_result(tmp_path: Path, toolchain: Path) -> None:
-    (tmp_path / "slow.py").write_text(MODULE)
-    environment = {**os.environ, "BLOBSMITH_CACHE": str(tmp_path / "cache"), "FORCE_COLOR": ""}
-    with (tmp_path / "log").open("w") as log:
+def test_a_build_in_a_pipe_says_only_its_result(desk: Path) -> None:
+    with (desk / "log").open("w") as log:
         done = subprocess.run(
             [sys.executable, "-m", "blobsmith", *BUILD],
-            cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.PIPE, text=True,
+            cwd=desk, stdout=log, stderr=subprocess.PIPE, text=True,
             check=False,
         )  # fmt: skip
-    text = (tmp_path / "log").read_text()
+    text = (desk / "log").read_text()
     assert done.returncode == 0
     assert done.stderr == ""
     assert "\x1b" not in text
