@@ -57,8 +57,10 @@ class Preprocessing:
         """The model with these overrides on its image inputs.
 
         Raises:
-            UsageError: there is something to override, and no image input.
+            UsageError: there is something to override, and no image input, or it does not fit.
         """
+        from ..graph.preprocess import check
+
         given = [k for k, v in self.__dict__.items() if v is not None]
         if given and all(spec.color is None for spec in model.inputs):
             names = ", ".join(spec.name for spec in model.inputs)
@@ -68,6 +70,8 @@ class Preprocessing:
                 remedy="in Python: InputRequest(mean=..., scale=...) for the input that is meant",
             )
         specs = tuple(self._spec(spec) for spec in model.inputs)
+        for spec in specs:
+            check(spec)
         return replace(model, inputs=specs)
 
     def _spec(self, spec: TensorSpec) -> TensorSpec:
