@@ -41,6 +41,12 @@ def test_a_module_object_a_class_and_a_function_are_sources() -> None:
     assert load(modules.double, inputs={"image": (1, 1, 4, 4)}).inputs[0].color == "gray"
 
 
+def test_a_zoo_model_as_manifests_write_it() -> None:
+    assert resolve("zoo:blur").origin == resolve("blur").origin == "zoo:blur"
+    with pytest.raises(SourceError, match="no source 'bluur'"):
+        resolve("zoo:bluur")
+
+
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_zoo_entry_is_declared_as_it_is(name: str) -> None:
     small = {

@@ -118,6 +118,8 @@ def _from_module(name: str, attribute: str) -> Target:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
+            if name == error.name == "zoo":  # as manifests write a zoo model
+                return _from_zoo(attribute)
             if error.name and (name == error.name or name.startswith(error.name + ".")):
                 raise SourceError(
                     f"there is no module {error.name!r}",
