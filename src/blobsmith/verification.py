@@ -49,7 +49,11 @@ def verify_artifact(
     from .emulator import Emulator
 
     if artifact.holds == "onnx":
-        raise PackageError("the file holds no blob to verify", where=artifact.name)
+        raise PackageError(
+            "the file holds no blob to verify",
+            where=artifact.name,
+            remedy="verify the blob that is built of its ONNX",
+        )
     model = _source(artifact, against, inputs)
     _compare_names(artifact, model)
     sets = frames_for(model.inputs)

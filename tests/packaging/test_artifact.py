@@ -107,6 +107,12 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
         open_artifact(tmp_path / "none.blob")
     with pytest.raises(EnvironmentFault):
         open_artifact(tmp_path)
+    (tmp_path / "cut.superblob").write_bytes(content("superblob")[:-1])
+    with pytest.raises(PackageError, match="sizes in the superblob's header"):
+        open_artifact(tmp_path / "cut.superblob")
+    (tmp_path / "blur.onnx").write_bytes(graph("blur"))
+    with pytest.raises(PackageError, match="not compiled yet"):
+        open_artifact(tmp_path / "blur.onnx")
     (tmp_path / "text.blob").write_text("hello")
     with pytest.raises(BlobError):
         open_artifact(tmp_path / "text.blob")

@@ -72,6 +72,7 @@ class Archive:
             raise PackageError(
                 f"the archive's config names the model {path!r}, which is not in the archive",
                 where=f"{name}: {', '.join(sorted(files))}",
+                remedy="build the archive again: blobsmith build SOURCE --format archive",
             )
         kind = _kind(path, name)
         manifest = _manifest(files, executable, name)

@@ -20,6 +20,7 @@ CONFIG_LIMIT = 16 << 20
 _NN_TYPES: dict[str, str] = {
     "u8": "uint8", "fp16": "float16", "fp32": "float32", "i32": "int32",
 }  # fmt: skip
+_REBUILD = "build the archive again: blobsmith build SOURCE --format archive"
 _DTYPES: dict[str, DType] = {"uint8": "u8", "float16": "fp16", "float32": "fp32", "int32": "i32"}
 
 
@@ -197,7 +198,7 @@ def config_specs(config: Mapping[str, Any], key: str, real: Sequence[TensorSpec]
             raise PackageError(
                 f"the archive's config names an {kind} {name!r} that its model does not have",
                 where=f"{where}; the model has {', '.join(have)}",
-                remedy="build the archive again: blobsmith build SOURCE --format archive",
+                remedy=_REBUILD,
             )
         named.add(name)
         spec, dtype = have[name], entry.get("dtype")
@@ -206,6 +207,7 @@ def config_specs(config: Mapping[str, Any], key: str, real: Sequence[TensorSpec]
                 f"the archive's config gives {kind} {name!r} the shape {entry['shape']}, its "
                 f"model has {list(spec.shape)}",
                 where=where,
+                remedy=_REBUILD,
             )
         if _DTYPES.get(str(dtype)) != spec.dtype:
             notes.append(
@@ -217,6 +219,7 @@ def config_specs(config: Mapping[str, Any], key: str, real: Sequence[TensorSpec]
         raise PackageError(
             f"the archive's config does not name the model's {kind} {missing[0]!r}",
             where=f"config.json: model.{key}",
+            remedy=_REBUILD,
         )
     return notes
 

@@ -110,7 +110,9 @@ def open_artifact(path: PathLike) -> Artifact:
         ) from error
     except OSError as error:
         raise EnvironmentFault(
-            f"the file cannot be read: {error.strerror or error}", where=name
+            f"the file cannot be read: {error.strerror or error}",
+            where=name,
+            remedy="give a .blob, .superblob, NN Archive or .onnx",
         ) from error
     return artifact_from_bytes(data, name, manifest=Manifest.for_file(path))
 
@@ -134,6 +136,15 @@ def artifact_from_bytes(
         superblob = Superblob.from_bytes(data, name)
         blob = Blob.from_bytes(superblob.base, name)
         return _describe(name, "superblob", "superblob", data, blob, manifest, {}, ())
+    suffix = Path(name).suffix.lower()
+    if suffix == ".superblob":
+        Superblob.from_bytes(data, name)  # says what is wrong with its sizes
+    if suffix in (".onnx", ".xml") and not is_tar(data):
+        raise PackageError(
+            f"a {suffix} file is not compiled yet",
+            where=name,
+            remedy="build a blob of it: blobsmith build MODEL.onnx",
+        )
     if not is_tar(data):
         blob = Blob.from_bytes(data, name)
         return _describe(name, "blob", "blob", data, blob, manifest, {}, ())

@@ -24,7 +24,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def problem(what: str, where: str) -> PackageError:
     """The error for a value that is not what it must be."""
-    return PackageError(what, where=where)
+    return PackageError(what, where=where, remedy="mend that value, or build the file again")
 
 
 def parse_object(data: bytes, what: str, *, limit: int) -> dict[str, Any]:

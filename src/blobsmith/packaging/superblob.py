@@ -87,7 +87,9 @@ class Superblob:
         """
         if shaves not in SHAVE_COUNTS:
             raise PackageError(
-                f"a superblob holds blobs for 1 to 16 shaves, not for {shaves}", where=self.name
+                f"a superblob holds blobs for 1 to 16 shaves, not for {shaves}",
+                where=self.name,
+                remedy="give 1 to 16",
             )
         where = f"{self.name or 'superblob'}, {shaves} shaves"
         patch = self.patches[shaves - 1]

@@ -56,7 +56,11 @@ def read_tar(data: bytes, where: str = "") -> dict[str, bytes]:
     except (
         tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, RecursionError,
     ) as error:  # fmt: skip
-        raise PackageError(f"the archive cannot be read: {error}", where=where) from error
+        raise PackageError(
+            f"the archive cannot be read: {error}",
+            where=where,
+            remedy="build or download it again",
+        ) from error
 
 
 def is_tar(data: bytes) -> bool:
