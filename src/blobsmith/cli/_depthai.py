@@ -21,6 +21,7 @@ def run_depthai(
     fps: float,
     threads: int,
     shaves: int | None,
+    outputs_only: bool = False,
 ) -> None:
     """Runs a file in a DepthAI pipeline, on a camera or without one.
 
@@ -37,7 +38,7 @@ def run_depthai(
 
     artifact = open_artifact(file)
     for note in artifact.notes:
-        out.progress(f"note: {note}")
+        out.warn(note)
     if host:
         opened = host_session(
             artifact, source=source, shaves=shaves, feeds=read_feeds(feed), limit=limit
@@ -52,5 +53,8 @@ def run_depthai(
     target = output if output is not None or host else "window"
     sink = open_sink(target, fps=fps, count=limit)
     with Progress(out, limit) as advance:
-        summary = run_session(opened, sink, limit=limit, title=file.name, on_progress=advance)
+        summary = run_session(
+            opened, sink, limit=limit, title=file.name, on_progress=advance,
+            view="outputs" if outputs_only else "both",
+        )  # fmt: skip
     show(summary, out)

@@ -63,12 +63,20 @@ def run(
 
         if on not in _WHERE:
             raise UsageError(f"nothing runs on {on!r}", remedy=f"give one of {', '.join(_WHERE)}")
+        if inputs:
+            raise UsageError(
+                "--input says nothing to a file that is built: its inputs are fixed",
+                remedy="build it anew with --input, or run a function with --watch",
+            )
+        if device is not None and on != "oak":
+            raise UsageError(f"--device names a camera, and this runs on {on}", remedy="--on oak")
         if on in ("oak", "depthai-host"):
             from ._depthai import run_depthai
 
             run_depthai(
                 file, out, host=on == "depthai-host", source=source, output=output, limit=limit,
                 feed=feed, device=device, fps=fps, threads=threads, shaves=shaves,
+                outputs_only=outputs_only,
             )  # fmt: skip
             return
         engine = _engine(file, on, shaves, out)
@@ -87,7 +95,7 @@ def _engine(file: Path, on: str, shaves: int | None, out: Session) -> Engine:
 
     artifact = open_artifact(file)
     for note in artifact.notes:
-        out.progress(f"note: {note}")
+        out.warn(note)
     if artifact.holds == "onnx":
         return remote.remote_engine(artifact.executable, artifact.inputs, artifact.outputs)
     if on == "emulator":
@@ -182,8 +190,8 @@ def show(summary: RunSummary, out: Session) -> None:
         paths=[str(path) for path in summary.paths],
     )  # fmt: skip
     out.say(
-        f"{summary.frames} frames, {summary.fps:.1f} a second in the engine"
-        + (", stopped" if summary.interrupted else "")
+        f"{summary.frames} frame{'s' if summary.frames != 1 else ''}, "
+        f"{summary.fps:.1f} a second in the engine" + (", stopped" if summary.interrupted else "")
     )
     for name, (low, high) in summary.ranges.items():
         out.say(f"  {name}: {low:.6g} .. {high:.6g}")

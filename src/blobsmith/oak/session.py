@@ -155,4 +155,8 @@ def _keep(logs: deque[str], entry: Any, dai: Any) -> None:
 
 def _largest(plan: PipelinePlan) -> tuple[int, int] | None:
     sizes = [(request.width, request.height) for request in plan.requests]
+    for tensor in plan.tensors:  # pictures that no camera has in that type
+        axes = dict(zip(tensor.spec.layout, tensor.spec.shape, strict=False))
+        if tensor.spec.color is not None and "H" in axes and "W" in axes:
+            sizes.append((axes["W"], axes["H"]))
     return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
