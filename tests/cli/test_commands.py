@@ -159,6 +159,8 @@ def test_superblob_and_archive(shell: Any) -> None:
         (("run", "relu.onnx", "--device", "1.2.3.4"), 2, "--on oak"),
         (("build", "blur", "--mean", "1,2"), 2, "one a channel"),
         (("build", "blur", "--scale", "0"), 2, "none that is 0"),
+        (("build", "relu.onnx", "--archive-holds", "onnx"), 2, "--format archive"),
+        (("build", "relu.onnx", "--resolution", "4k"), 2, "--shaves auto"),
         (("inspect", "."), 5, ".superblob"),
         (("run", "relu.onnx", "--on", "depthai-host"), 1, "not compiled yet"),
         (("demo", "nosuch"), 1, "nosuch"),

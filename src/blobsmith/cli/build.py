@@ -95,6 +95,13 @@ def build(
         from ..builder import Options
         from ..builder import build as make
 
+        _refuse_idle(
+            {"--archive-holds": contents != "blob"}, needs="--format archive",
+            met=format_ == "archive",
+        )  # fmt: skip
+        _refuse_idle(
+            {"--resolution": resolution is not None}, needs="--shaves auto", met=shaves == "auto"
+        )
         count = _shaves(shaves, resolution, out)
         options = Options(
             shaves=count, cmx_slices=slices, format=format_, contents=contents,
@@ -150,6 +157,19 @@ def default_output(source: str, format_: str) -> Path:
     """NAME.blob in the working directory, NAME being the class's, file's or zoo model's."""
     stem = source.rsplit(":", 1)[-1].rsplit("/", 1)[-1].removesuffix(".onnx")
     return Path(stem + _SUFFIX.get(format_, ".blob"))
+
+
+def _refuse_idle(given: dict[str, bool], *, needs: str, met: bool) -> None:
+    """An option that another one gives its meaning is not passed over in silence.
+
+    Raises:
+        UsageError: one is given, and that other one is not.
+    """
+    from ..errors import UsageError
+
+    idle = [name for name, is_given in given.items() if is_given]
+    if idle and not met:
+        raise UsageError(f"{idle[0]} means nothing without {needs}", remedy=f"add {needs}")
 
 
 def _shaves(given: str, resolution: str | None, out: Session) -> int:

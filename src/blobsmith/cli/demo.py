@@ -52,7 +52,8 @@ def demo(
         write_atomic(output / "index.html", render_index(entries).encode())
         columns = ("model", "nodes", "stages", "bytes", "predicted", "against FP32", "emulator")
         out.table("", columns, rows)
-        out.say(f"{len(names)} models, start at {output}/index.html; no camera took part")
+        count = "1 model" if len(names) == 1 else f"{len(names)} models"
+        out.say(f"{count}, start at {output}/index.html; no camera took part")
 
 
 def _credits(folder: Path, out: Session) -> None:
