@@ -27,6 +27,7 @@ LARGEST_SHARE = 1e-2
 MISMATCH_LIMIT = 5e-3
 PERCENTILE = 99.9
 SMALLEST_MASK = 64
+_LOOK = "run `blobsmith check` on the source to see where FP16 loses it"
 
 STEP_OPERATORS = frozenset(
     ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal", "Floor", "Ceil", "Round", "Sign",
@@ -101,14 +102,14 @@ class Verification:
             parts.append(f"{max(o.mismatched for o in stepped):.2%} of pixels differ")
         return ", ".join(parts)
 
-    def require(self, where: str = "") -> None:
+    def require(self, where: str = "", remedy: str = _LOOK) -> None:
         """Raises CheckFailed if an output is outside the tolerance."""
         failed = [output for output in self.outputs if not output.passed]
         if failed:
             raise CheckFailed(
                 f"the blob's output {failed[0].name!r} is not right: {failed[0].reason}",
                 where=where,
-                remedy="run `blobsmith check` on the source to see where FP16 loses it",
+                remedy=remedy,
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -116,11 +116,17 @@ def test_build_by_hand_reads_well(shell: Any) -> None:
     assert "\x1b[" not in done.out + done.err
 
 
-def test_a_blob_that_is_not_the_source_exits_4(shell: Any) -> None:
+def test_a_blob_that_is_not_the_source_exits_4(shell: Any, tmp_path: Path) -> None:
     shell("build", "mine.py:Halve", "--input", "image=1x3x24x32", "-o", "h.blob")
     found = shell("verify", "h.blob", "--against", "threshold", "--json")
     assert found.code == 4
     assert found.data["error"]["code"] == "check"
+    assert "built from this source" in found.data["error"]["remedy"]
+    assert found.data["warnings"] == []
+    (tmp_path / "h.blob.json").unlink()
+    alone = shell("verify", "h.blob", "--against", "mine.py:Halve", "--json")
+    assert alone.code == 0
+    assert "no manifest" in alone.data["warnings"][0]
 
 
 def test_superblob_and_archive(shell: Any) -> None:
@@ -156,6 +162,7 @@ def test_superblob_and_archive(shell: Any) -> None:
         (("run", "relu.onnx", "--source", "none.mp4"), 1, "none.mp4"),
         (("build", "relu.onnx", "-o", "no/such/x.blob"), 5, "no/such"),
         (("run", "relu.onnx", "--input", "x0=1x3x8x8"), 2, "--watch"),
+        (("run", "relu.onnx", "--fps", "0"), 2, "--fps 30"),
         (("run", "relu.onnx", "--device", "1.2.3.4"), 2, "--on oak"),
         (("build", "blur", "--mean", "1,2"), 2, "one a channel"),
         (("build", "blur", "--scale", "0"), 2, "none that is 0"),

@@ -70,6 +70,8 @@ def run(
             )
         if device is not None and on != "oak":
             raise UsageError(f"--device names a camera, and this runs on {on}", remedy="--on oak")
+        if not fps > 0:
+            raise UsageError(f"{fps:g} frames a second cannot be run", remedy="give --fps 30")
         if on in ("oak", "depthai-host"):
             from ._depthai import run_depthai
 

@@ -31,6 +31,8 @@ def verify(
         from ..verification import verify_artifact
 
         artifact = open_artifact(file)
+        for note in artifact.notes:
+            out.warn(note)
         out.step(f"verify {file} against {against}")
         found = verify_artifact(
             artifact,
@@ -40,9 +42,14 @@ def verify(
             limit=limit,
             shaves=shaves,
         )
-        out.data.update(found.to_dict())
-        show_verification(found.to_dict(), out)
-        found.require(where=f"{file} against {against}")
+        told = found.to_dict()
+        out.data.update(told, warnings=[*artifact.notes, *told["warnings"]])
+        show_verification(told, out)
+        found.require(
+            where=f"{file} against {against}",
+            remedy="see that it was built from this source; if so, `blobsmith check` on it says "
+            "where FP16 loses its digits",
+        )
 
 
 def show_verification(found: dict[str, object], out: Session) -> None:
