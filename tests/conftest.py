@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Machines are noisy: no test asserts how long an example takes.
-settings.register_profile("blobsmith", deadline=None)
+# Machines are noisy: no test asserts how long an example takes. The same examples every time, so
+# that a change is judged by itself; `pytest --hypothesis-profile explore` looks for new ones.
+settings.register_profile("blobsmith", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("blobsmith")
 
 

@@ -65,6 +65,21 @@ def test_no_value_leaves_its_bounds(steps: list[str], low: float, other: float) 
 
 
 @pytest.mark.parametrize(
+    ("lines", "low"),
+    [
+        (["u = Neg(x) y = Reciprocal(u)"], -np.inf),  # of -0 it is -inf
+        (["u = Abs(x) y = Reciprocal(u)"], 0),
+        (["u = Mul(x, x) v = Sqrt(u) y = Div(v, v)"], 0),
+        (["u = Ceil(x) y = Reciprocal(u)"], -np.inf),  # of -0.5 it is -0
+    ],
+)
+def test_a_quotient_by_zero_has_the_sign_of_the_zero(lines: list[str], low: float) -> None:
+    e = Editor(model(lines))
+    e.ranges = {"x": (0, 0) if "Neg" in lines[0] else (-0.5, 3)}
+    assert bounds(e, "y").low == low
+
+
+@pytest.mark.parametrize(
     ("lines", "integral", "whole"),
     [
         (["y = Relu(x)"], True, True),

@@ -8,6 +8,7 @@ and chains of linear operators taken together are the business of `numerics`, no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from .node import Node
 
 __all__ = ["FP16_EXACT_INTEGERS", "FP16_MAX", "Bounds", "Interval", "bounds", "certain"]
 
+FP32_MAX = 3.4028e38
 UNKNOWN_INPUT = Interval(-255.0, 255.0, False, False)
 """What is supposed of an input whose range nobody gave, to choose scales by."""
 WIDEST_INPUT = Interval(-FP16_MAX, FP16_MAX, False, False)
@@ -84,7 +86,7 @@ class Bounds:
 
     def _node(self, node: Node) -> dict[str, Interval]:
         inputs = [self._known.get(i, ANYTHING) for i in node.inputs]
-        result = interval_of(self.editor, node, inputs)
+        result = _in_fp32(interval_of(self.editor, node, inputs))
         step = max(step_of(self.editor, node, inputs), float(result.integral))
         result = replace(result, step=step)
         if result.whole and exact_factor(self.editor, node) and inputs[0].integral:
@@ -95,6 +97,15 @@ class Bounds:
         if dtype is not None and dtype.kind == "b":
             result = MASK
         return {o: result for o in node.outputs if o}
+
+
+def _in_fp32(known: Interval) -> Interval:
+    """What FP32 has no number for is infinite."""
+    if known.magnitude < FP32_MAX:
+        return known
+    low = -math.inf if known.low <= -FP32_MAX else known.low
+    high = math.inf if known.high >= FP32_MAX else known.high
+    return replace(known, low=low, high=high)
 
 
 def bounds(editor: Editor, value: str) -> Interval:

@@ -85,6 +85,49 @@ _ROUNDING: Mapping[str, Callable[[float], float]] = {
 }  # fmt: skip
 
 
+_FP32_SLACK = 1e-6
+_ALWAYS_PLUS = frozenset(
+    ["Abs", "Exp", "Sigmoid", "Softmax", "Softplus", "ReduceL1", "ReduceL2", "ReduceSumSquare"]
+)
+_PLUS_OF_PLUS = frozenset(
+    ["Sqrt", "ReduceSum", "ReduceMean", "ReduceMax", "AveragePool", "MaxPool", "GlobalAveragePool",
+     "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Expand", "Pad",
+     "Relu"]
+)  # fmt: skip
+
+
+def _plus_zero(editor: Editor, value: str, depth: int = 8) -> bool:
+    """Whether a zero that the value holds is +0: squares, magnitudes, and sums with one of them."""
+    if value in editor.whole_inputs:
+        return True
+    array = editor.constant(value)
+    if array is not None:
+        return not bool(np.any((array == 0) & np.signbit(array)))
+    node = editor.producer(value)
+    if node is None or depth == 0:
+        return False
+    if node.op in _ALWAYS_PLUS:
+        return True
+    if node.op == "Mul" and node.inputs[0] == node.inputs[1]:
+        return True
+    if node.op == "Pow":
+        exponent = editor.scalar(node.inputs[1])
+        return exponent is not None and exponent > 0 and exponent % 2 == 0
+    if node.op in _PLUS_OF_PLUS:
+        return _plus_zero(editor, node.inputs[0], depth - 1)
+    if node.op in ("Add", "Sum"):
+        return any(_plus_zero(editor, i, depth - 1) for i in node.inputs)
+    if node.op in ("Max", "Concat", "Clip"):
+        return all(_plus_zero(editor, i, depth - 1) for i in node.inputs[:2] if i)
+    if node.op in ("Mul", "Div"):
+        factor = editor.scalar(node.inputs[1])
+        if factor is None and node.op == "Mul":
+            factor = editor.scalar(node.inputs[0])
+            return bool(factor and factor > 0) and _plus_zero(editor, node.inputs[1], depth - 1)
+        return bool(factor and factor > 0) and _plus_zero(editor, node.inputs[0], depth - 1)
+    return False
+
+
 def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     """Bounds of every output of a node.
 
@@ -105,9 +148,15 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
         return MASK
     if op in _MONOTONE:
         low, high = (_MONOTONE[op](v) for v in (x[0].low, x[0].high))
+        if op != "Relu":  # a library's own error, which does not turn a sign
+            low, high = max(low - _FP32_SLACK, min(low, 0.0)), high + _FP32_SLACK
         return Interval(low, high, x[0].nan, x[0].integral and op == "Relu")
     if op in _ROUNDING:
-        ends = [v if math.isinf(v) else float(_ROUNDING[op](v)) for v in (x[0].low, x[0].high)]
+        slack = 0.0 if x[0].integral else _FP32_SLACK  # what FP32 made of a number next to a step
+        ends = [
+            v if math.isinf(v) else float(_ROUNDING[op](v + side * slack * abs(v)))
+            for v, side in ((x[0].low, -1), (x[0].high, 1))
+        ]
         return Interval(ends[0], ends[1], x[0].nan, not any(map(math.isinf, ends)))
     if op in ("Add", "Sum"):
         total = x[0]
@@ -124,9 +173,9 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
             return power(x[0], 2.0)
         return product(x[0], x[1])
     if op == "Div":
-        return quotient(x[0], x[1])
+        return quotient(x[0], x[1], plus_zero=_plus_zero(editor, node.inputs[1]))
     if op == "Reciprocal":
-        return reciprocal(x[0])
+        return reciprocal(x[0], plus_zero=_plus_zero(editor, node.inputs[0]))
     if op == "Neg":
         return negated(x[0])
     if op == "Abs":

@@ -110,19 +110,24 @@ def product(a: Interval, b: Interval) -> Interval:
     )
 
 
-def reciprocal(a: Interval) -> Interval:
-    """The interval of 1 / a."""
+def reciprocal(a: Interval, *, plus_zero: bool = False) -> Interval:
+    """The interval of 1 / a.
+
+    Args:
+        a: the divisor.
+        plus_zero: a zero of it is never -0, of which the quotient is -inf.
+    """
     if a.low > 0 or a.high < 0:
         return Interval(1 / a.high, 1 / a.low, a.nan)
-    return Interval(-INF if a.low < 0 else 0.0, INF, a.nan)
+    return Interval(0.0 if plus_zero and a.low >= 0 else -INF, INF, a.nan)
 
 
-def quotient(a: Interval, b: Interval) -> Interval:
-    """The interval of a / b."""
+def quotient(a: Interval, b: Interval, *, plus_zero: bool = False) -> Interval:
+    """The interval of a / b; `plus_zero` as in `reciprocal`."""
     nan = a.nan or b.nan
     if b.low <= 0 <= b.high:
         zero_by_zero = a.low <= 0 <= a.high
-        if a.low >= 0 and b.low >= 0:
+        if a.low >= 0 and b.low >= 0 and plus_zero:
             return Interval(0.0, INF, nan or zero_by_zero)
         return Interval(-INF, INF, nan or zero_by_zero)
     both_infinite = math.isinf(a.magnitude) and math.isinf(b.magnitude)
@@ -138,7 +143,7 @@ def power(a: Interval, exponent: float | None) -> Interval:
     if a.low < 0 and exponent != int(exponent):
         return ANYTHING
     if exponent < 0:
-        return reciprocal(power(a, -exponent))
+        return reciprocal(power(a, -exponent), plus_zero=even or exponent != int(exponent))
 
     def raised(v: float) -> float:
         try:
