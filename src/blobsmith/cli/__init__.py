@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code (0 to 5)."""
@@ -13,4 +15,24 @@ def main(arguments: list[str] | None = None) -> None:
     start_worker(given)
     from .app import run
 
-    sys.exit(run(given))
+    leave(run(given))
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with a code, at once where PyTorch would take 0.6 s to unload.
+
+    What is registered for the end (workers, sessions) is done, and all output is written.
+    """
+    import sys
+
+    if "torch" not in sys.modules or "depthai" in sys.modules:
+        sys.exit(code)
+    import atexit
+    import contextlib
+    import os
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
