@@ -57,7 +57,7 @@ bench: $(READY)
 coverage: $(READY)
 	$(BIN)/blobsmith coverage examples/catalogue.py -o docs/coverage.md
 
-# A verdict for every case of the catalogue, held against the emulator; about half an hour.
+# A verdict for every case of the catalogue, held against the emulator; about 15 minutes.
 fp16-catalogue: $(READY)
 	$(BIN)/python -m benchmarks.fp16_catalogue
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.fp16_catalogue [--only NAME] [--workers N] [--json]
 
-The table ends with counts. Exit code 1 if a case has no verdict, or if one is called safe although
-the emulator shows that it overflows. Takes about half an hour on two processors.
+The table ends with counts. Exit code 1 if a case that has an ONNX has no verdict, or if one is
+called safe although the emulator shows that it overflows. Takes about 15 minutes.
 """
 
 from __future__ import annotations

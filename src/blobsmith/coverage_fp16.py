@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .coverage import case_name, load_cases
-from .errors import BlobsmithError
+from .errors import BlobsmithError, SourceError
 
 if TYPE_CHECKING:
     from .model import Model
@@ -31,7 +31,8 @@ class CaseVerdict:
 
     Attributes:
         group, name: the case.
-        verdict: "safe", "at risk", "broken"; empty if there is none.
+        verdict: "safe", "at risk", "broken"; "no ONNX" for a function that cannot be exported;
+            empty if there is none.
         proven: whether every tensor is safe for every input.
         emulated: whether a blob was run.
         overflows: how many elements became infinite or NaN, outputs and stages together.
@@ -68,6 +69,9 @@ def judge(path: str, index: int) -> CaseVerdict:
         checked = check_source(
             module, inputs={f"x{i}": tuple(shape) for i, shape in enumerate(case[3])}
         )
+    except SourceError as error:
+        seconds = round(time.perf_counter() - began, 2)
+        return replace(result, verdict="no ONNX", first=error.what[:200], seconds=seconds)
     except Exception as error:  # torch raises whatever the function does
         told = error.what if isinstance(error, BlobsmithError) else str(error)
         text = " ".join(told.split())[:200]
