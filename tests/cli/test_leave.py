@@ -44,3 +44,15 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         running.stdin.close()
         assert running.stderr.read() == ""
     assert running.returncode == 4
+
+
+def test_output_that_finds_no_room_is_told() -> None:
+    program = PROGRAM.format(load="sys.modules['torch'] = sys").replace("leave(4)", "leave(0)")
+    program = program.replace('atexit.register(print, "registered")', "")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}, check=False,
+        )  # fmt: skip
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr

@@ -28,11 +28,18 @@ def leave(code: int) -> NoReturn:
     if "torch" not in sys.modules or "depthai" in sys.modules:
         sys.exit(code)
     import atexit
-    import contextlib
     import os
 
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            stream.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads it any more
+        pass
+    except OSError as error:
+        sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+        code = 5
+    try:
+        sys.stderr.flush()
+    except OSError:
+        code = code or 5
     os._exit(code)
