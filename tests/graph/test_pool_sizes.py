@@ -22,15 +22,13 @@ def pool(op: str, size: tuple[int, int], **attrs: object) -> onnx.ModelProto:
     )
 
 
-@pytest.mark.parametrize("kernel", [1, 2, 3])
+# padding of more than half a kernel is refused by torch
+@pytest.mark.parametrize(("kernel", "padding"), [(1, 0), (2, 0), (3, 0), (2, 1), (3, 1)])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("kind", ["max", "with", "without"])
 def test_sizes_and_values_are_those_of_torch(
     kernel: int, stride: int, padding: int, kind: str
 ) -> None:
-    if padding > kernel // 2:
-        pytest.skip("torch refuses it")
     F = TORCH.nn.functional
     x = np.random.default_rng(0).uniform(-9, 9, (1, 2, 17, 20)).astype(np.float32)
     given = TORCH.from_numpy(x)

@@ -12,7 +12,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .bounds_rules import MASK, READS_INPUTS, exact_factor, interval_of, step_of
+from .bounds_rules import MASK, READS_INPUTS, interval_of
+from .bounds_steps import exact_factor, step_of
 from .editor import Editor
 from .interval import ANYTHING, FP16_EXACT_INTEGERS, FP16_MAX, Interval, of_array
 from .node import Node

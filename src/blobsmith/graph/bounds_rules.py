@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from .bounds_steps import FIRST, remainder_of
+from .bounds_zeros import plus_zero
 from .editor import Editor
 from .interval import (
     ANYTHING,
@@ -27,32 +28,6 @@ from .interval import (
 from .node import Node
 
 MASK = Interval(0.0, 1.0, False, True)
-_FIRST = frozenset(
-    [
-        "Identity",
-        "Reshape",
-        "Transpose",
-        "Squeeze",
-        "Unsqueeze",
-        "Flatten",
-        "Slice",
-        "Gather",
-        "GatherND",
-        "GatherElements",
-        "Expand",
-        "Tile",
-        "Split",
-        "DepthToSpace",
-        "SpaceToDepth",
-        "MaxPool",
-        "GlobalMaxPool",
-        "ReduceMax",
-        "ReduceMin",
-        "Dropout",
-        "Upsample",
-        "ReverseSequence",
-    ]
-)
 _AVERAGES = frozenset(["AveragePool", "GlobalAveragePool", "ReduceMean", "Mean"])
 _MASKS = frozenset(
     [
@@ -86,46 +61,6 @@ _ROUNDING: Mapping[str, Callable[[float], float]] = {
 
 
 _FP32_SLACK = 1e-6
-_ALWAYS_PLUS = frozenset(
-    ["Abs", "Exp", "Sigmoid", "Softmax", "Softplus", "ReduceL1", "ReduceL2", "ReduceSumSquare"]
-)
-_PLUS_OF_PLUS = frozenset(
-    ["Sqrt", "ReduceSum", "ReduceMean", "ReduceMax", "AveragePool", "MaxPool", "GlobalAveragePool",
-     "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Expand", "Pad",
-     "Relu"]
-)  # fmt: skip
-
-
-def _plus_zero(editor: Editor, value: str, depth: int = 8) -> bool:
-    """Whether a zero that the value holds is +0: squares, magnitudes, and sums with one of them."""
-    if value in editor.whole_inputs:
-        return True
-    array = editor.constant(value)
-    if array is not None:
-        return not bool(np.any((array == 0) & np.signbit(array)))
-    node = editor.producer(value)
-    if node is None or depth == 0:
-        return False
-    if node.op in _ALWAYS_PLUS:
-        return True
-    if node.op == "Mul" and node.inputs[0] == node.inputs[1]:
-        return True
-    if node.op == "Pow":
-        exponent = editor.scalar(node.inputs[1])
-        return exponent is not None and exponent > 0 and exponent % 2 == 0
-    if node.op in _PLUS_OF_PLUS:
-        return _plus_zero(editor, node.inputs[0], depth - 1)
-    if node.op in ("Add", "Sum"):
-        return any(_plus_zero(editor, i, depth - 1) for i in node.inputs)
-    if node.op in ("Max", "Concat", "Clip"):
-        return all(_plus_zero(editor, i, depth - 1) for i in node.inputs[:2] if i)
-    if node.op in ("Mul", "Div"):
-        factor = editor.scalar(node.inputs[1])
-        if factor is None and node.op == "Mul":
-            factor = editor.scalar(node.inputs[0])
-            return bool(factor and factor > 0) and _plus_zero(editor, node.inputs[1], depth - 1)
-        return bool(factor and factor > 0) and _plus_zero(editor, node.inputs[0], depth - 1)
-    return False
 
 
 def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
@@ -137,7 +72,7 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
         x: bounds of its inputs, `ANYTHING` for absent ones.
     """
     op = node.op
-    if op in _FIRST:
+    if op in FIRST:
         return x[0]
     if op in _AVERAGES:
         first = union(x)
@@ -164,7 +99,7 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
             total = added(total, other)
         return total
     if op == "Sub":
-        remainder = _remainder(editor, node, x[0])
+        remainder = remainder_of(editor, node, x[0])
         if remainder is not None:
             return remainder
         return added(x[0], negated(x[1]))
@@ -173,9 +108,9 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
             return power(x[0], 2.0)
         return product(x[0], x[1])
     if op == "Div":
-        return quotient(x[0], x[1], plus_zero=_plus_zero(editor, node.inputs[1]))
+        return quotient(x[0], x[1], plus_zero=plus_zero(editor, node.inputs[1]))
     if op == "Reciprocal":
-        return reciprocal(x[0], plus_zero=_plus_zero(editor, node.inputs[0]))
+        return reciprocal(x[0], plus_zero=plus_zero(editor, node.inputs[0]))
     if op == "Neg":
         return negated(x[0])
     if op == "Abs":
@@ -234,83 +169,6 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     return ANYTHING
 
 
-def _remainder(editor: Editor, node: Node, x: Interval) -> Interval | None:
-    """x - floor(x / n) * n, as exporters write a remainder: in 0..n."""
-    product = editor.producer(node.inputs[1])
-    if product is None or product.op != "Mul":
-        return None
-    for index in (0, 1):
-        size, floor = (
-            editor.scalar(product.inputs[index]),
-            editor.producer(product.inputs[1 - index]),
-        )
-        if size is None or size <= 0 or floor is None or floor.op != "Floor":
-            continue
-        quotient = editor.producer(floor.inputs[0])
-        if (
-            quotient is not None
-            and quotient.op == "Div"
-            and quotient.inputs[0] == node.inputs[0]
-            and editor.scalar(quotient.inputs[1]) == size
-        ):
-            integral = x.integral and size == int(size)
-            return Interval(0.0, size - 1 if integral else size, not x.finite, integral)
-    return None
-
-
-def step_of(editor: Editor, node: Node, x: list[Interval]) -> float:
-    """Of what every element of a node's result is a multiple; 0 if that is not known."""
-    op = node.op
-    if op in _FIRST or op in ("Neg", "Abs", "Relu", "ReduceSum", "Identity"):
-        return x[0].step
-    if op in ("Mul", "Div"):
-        for index in (0, 1):
-            factor = editor.scalar(node.inputs[index])
-            if factor and x[1 - index].step and math.isfinite(factor):
-                if op == "Mul":
-                    return x[1 - index].step * abs(factor)
-                return x[0].step / abs(factor) if index == 1 else 0.0
-        return 0.0
-    if op == "Sub":
-        whole = _whole_part(editor, node)
-        if whole:
-            return whole
-    if op in ("Add", "Sub", "Concat", "Where", "Max", "Min", "Clip", "Pad"):
-        parts = [i for i, name in zip(x, node.inputs, strict=True) if name]
-        if op == "Where":
-            parts = parts[1:]
-        if op == "Pad":
-            fill = editor.scalar(node.input(2)) if node.input(2) else 0.0
-            return x[0].step if fill == 0 or node.attrs.get("mode") != "constant" else 0.0
-        return _common([p for p in parts if (p.low, p.high) != (0.0, 0.0)])
-    return 0.0
-
-
-def _whole_part(editor: Editor, node: Node) -> float:
-    """n where the node is x - (x mod n), which is a multiple of it; 0 for anything else."""
-    rest = editor.producer(node.inputs[1])
-    if rest is None or rest.op != "Sub" or rest.inputs[0] != node.inputs[0]:
-        return 0.0
-    found = _remainder(editor, rest, replace(ANYTHING, nan=False))
-    return found.high if found is not None else 0.0
-
-
-def exact_factor(editor: Editor, node: Node) -> bool:
-    """Whether a node divides or multiplies by a power of two, which rounds nothing."""
-    factor = editor.scalar(node.inputs[1]) if node.op in ("Mul", "Div") else None
-    return factor is not None and factor > 0 and math.log2(factor) == int(math.log2(factor))
-
-
-def _common(parts: Sequence[Interval]) -> float:
-    """A step that all share: the smallest, if the others are multiples of it."""
-    steps = [p.step or (abs(p.low) if p.low == p.high else 0.0) for p in parts]
-    if not steps or not all(0 < step < INF for step in steps):
-        return 0.0
-    least = min(steps)
-    ratios = [s / least for s in steps]
-    return least if all(abs(r - round(r)) < 1e-5 * r for r in ratios) else 0.0
-
-
 def _clip(editor: Editor, node: Node, x: list[Interval]) -> Interval:
     if "min" in node.attrs or "max" in node.attrs:
         low, high = node.attrs.get("min", -INF), node.attrs.get("max", INF)
@@ -359,7 +217,7 @@ def _linear(editor: Editor, node: Node, x: list[Interval]) -> Interval:
 
 
 READS_INPUTS = (
-    _FIRST
+    FIRST
     | _AVERAGES
     | set(_MONOTONE)
     | set(_ROUNDING)
