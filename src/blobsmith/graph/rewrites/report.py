@@ -7,6 +7,9 @@ from typing import Any
 
 from onnx import ModelProto
 
+from ..node import Node
+from .rule import Change, Exactness, Rule, Variant
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -65,3 +68,22 @@ class RewriteResult:
     applied: tuple[Applied, ...]
     rejected: tuple[Rejected, ...]
     seconds_checking: float = 0.0
+
+
+def where_of(node: Node) -> str:
+    """The exporter's record of the user's line, or the node's label."""
+    return node.doc.strip() or node.label()
+
+
+def applied_of(rule: Rule, change: Change, variant: Variant) -> Applied:
+    """The record of a change that is about to be made."""
+    promise: Exactness = change.exactness or rule.exactness
+    return Applied(
+        rule=rule.name,
+        nodes=tuple(node.label() for node in change.nodes),
+        where=where_of(change.nodes[-1]),
+        why=rule.why,
+        exactness=str(promise),
+        variant=variant.name,
+        checked=rule.checked,
+    )

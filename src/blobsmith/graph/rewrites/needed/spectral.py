@@ -141,7 +141,7 @@ def without_transforms(proto: ModelProto) -> ModelProto:
     """
     if not any(node.op_type == "DFT" for node in proto.graph.node):
         return proto
-    from ..apply import Rewriting
+    from ..rewriting import Rewriting
 
     run = Rewriting(Editor(proto))
     run.to_fixed_point([RULE])
