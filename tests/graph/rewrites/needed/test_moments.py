@@ -29,6 +29,9 @@ def _box(g: Graph, value: str, channels: int, mode: str, size: int) -> str:
             padded = g.op("Pad", value, pads, mode="reflect")
             value = g.op("Conv", padded, np.full(shape, 1 / size), group=channels)
         return value
+    if mode == "valid":
+        whole = _box(g, value, channels, "reflect", size)
+        return str(g.op("Slice", whole, [reach, reach], [-reach, -reach], [2, 3]))
     kernel = np.full((channels, 1, size, size), 1 / size**2)
     padded = g.op("Pad", value, [0, 0, reach, reach, 0, 0, reach, reach], mode=mode)
     return str(g.op("Conv", padded, kernel, group=channels))
@@ -46,7 +49,7 @@ def _variance(
     return g.model(g.op("Sub", joint, g.op("Mul", *means)))
 
 
-@pytest.mark.parametrize("mode", ["reflect", "edge", "pool", "separable"])
+@pytest.mark.parametrize("mode", ["reflect", "edge", "pool", "separable", "valid"])
 @pytest.mark.parametrize(("channels", "scaled"), [(1, True), (3, True), (3, False)])
 @pytest.mark.parametrize("other", [False, True])
 def test_the_same_in_fp32(mode: str, channels: int, scaled: bool, other: bool) -> None:
@@ -69,6 +72,14 @@ def test_left_alone_where_the_filters_differ() -> None:
     g = Graph(x=(1, 1, 18, 22))
     joint = _box(g, g.op("Mul", "x", "x"), 1, "edge", 5)
     mean = _box(g, "x", 1, "reflect", 5)
+    proto = g.model(g.op("Sub", joint, g.op("Mul", mean, mean)))
+    assert not rewrite(proto, only=("local-moments",), ranges=BYTES).applied
+
+
+def test_left_alone_where_more_is_cropped_than_was_padded() -> None:
+    g = Graph(x=(1, 1, 18, 22))
+    cut = [_box(g, v, 1, "reflect", 5) for v in (g.op("Mul", "x", "x"), "x")]
+    joint, mean = (g.op("Slice", v, [3, 0], [18, 22], [2, 3]) for v in cut)
     proto = g.model(g.op("Sub", joint, g.op("Mul", mean, mean)))
     assert not rewrite(proto, only=("local-moments",), ranges=BYTES).applied
 

@@ -1,7 +1,7 @@
 """Reads the smoothing filters of a graph: convolutions and pools that do the same to all channels.
 
 A filter may be written as one pass, or as one over rows and one over columns, each with its own
-padding before it.
+padding before it. Where it pads and its result is cropped ("valid"), less was padded.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def _kernel(editor: Editor, node: Node) -> Array | None:
 def smoothing_of(editor: Editor, value: str) -> Smoothing | None:
     """What filters a value was made by: one, or a pass over rows and one over columns."""
     kernels: list[Array] = []
+    value, cropped = _uncropped(editor, value)
     pads = np.zeros(4, np.int64)
     mode = ""
     while (node := editor.producer(value)) is not None:
@@ -106,8 +107,29 @@ def smoothing_of(editor: Editor, value: str) -> Smoothing | None:
     kernel = _together(kernels)
     if kernel is None or abs(float(kernel.sum()) - 1) > _SUM_TO_ONE:
         return None
-    top, left, bottom, right = (int(p) for p in pads)
+    if (pads < cropped).any():
+        return None
+    top, left, bottom, right = (int(p) for p in pads - cropped)
     return Smoothing(value, kernel, (top, left, bottom, right), mode)
+
+
+def _uncropped(editor: Editor, value: str) -> tuple[str, Array]:
+    """What a value was cut from, and rows and columns cut at the top, left, bottom and right."""
+    cropped = np.zeros(4, np.int64)
+    while (node := editor.producer(value)) is not None and node.op == "Slice":
+        sizes = editor.shape(node.inputs[0])
+        starts, ends, axes = (editor.ints(node.input(i)) for i in (1, 2, 3))
+        steps = editor.ints(node.input(4)) if node.input(4) else (1,) * len(axes or ())
+        if not (sizes and starts and ends and axes and steps) or any(s != 1 for s in steps):
+            break
+        if len(sizes) != 4 or any(axis % 4 < 2 for axis in axes):
+            break
+        for start, end, axis in zip(starts, ends, axes, strict=True):
+            first, last, _ = slice(start, end).indices(sizes[axis])
+            cropped[axis % 4 - 2] += first
+            cropped[axis % 4] += sizes[axis] - last
+        value = node.inputs[0]
+    return value, cropped
 
 
 def _overlap(kernel: Array, pads: Array) -> bool:
