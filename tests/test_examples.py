@@ -85,7 +85,7 @@ def test_a_notebook_runs_from_top_to_bottom(
             pictures += bool(hasattr(shown, "_repr_png_") and shown._repr_png_())
     assert pictures >= 3
     told = capsys.readouterr().out
-    assert "right on 5 frames" in told
+    assert "right on 6 frames" in told
     assert names["np"].abs(names["output"] - names["wanted"]).max() < 2.55
 
 

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     Feeds = dict[str, Array]
 
 _GRAIN = 4 / 255  # of the gradient's noise
+_SPECKS = 0.01  # share of a stepped frame
 _CHANNEL_AXES = {"NCHW": 1, "CHW": 0, "NHWC": 3, "HWC": 2}
 
 
 def frames_for(
     specs: Sequence[TensorSpec], *, seed: int = 0, photograph: bool = True
 ) -> list[Feeds]:
-    """Input sets at the blob's boundary: noise, a photograph, a gradient, all low, all high.
+    """Input sets at the blob's boundary: noise, a photograph, a gradient, all low, all high, steps.
 
     The gradient carries a little noise, as every sensor's picture of one does: on an exact ramp a
-    function that compares neighbours is decided by the rounding of FP32 itself.
+    function that compares neighbours is decided by the rounding of FP32 itself. The steps go from
+    the lowest to the highest value, along an edge and around specks: what noise and a photograph
+    average out is as large there as it gets.
 
     Args:
         specs: the inputs; U8 in 0..255, floating-point ones in their `value_range`, or -1..1.
@@ -37,7 +40,7 @@ def frames_for(
     import numpy as np
 
     sets: list[Feeds] = []
-    kinds = ["noise", "photograph", "gradient", "low", "high"]
+    kinds = ["noise", "photograph", "gradient", "low", "high", "steps"]
     for number, kind in enumerate(kinds):
         if kind == "photograph" and not photograph:
             continue
@@ -67,6 +70,10 @@ def _unit(kind: str, shape: tuple[int, ...], rng: np.random.Generator, index: in
         return np.ones(shape)
     if kind == "noise" or len(shape) < 2 or min(shape[-2:]) < 4:
         return rng.random(shape)
+    if kind == "steps":
+        edge = np.arange(shape[-1]) >= shape[-1] // 2 + 3 * index
+        specks = rng.random(shape[-2:]) > 1 - _SPECKS
+        return np.broadcast_to(edge ^ specks, shape).astype(np.float64)
     if kind == "gradient":
         rows = np.linspace(0, 1, shape[-2])[:, None]
         columns = np.linspace(0, 1, shape[-1])[None, :]
