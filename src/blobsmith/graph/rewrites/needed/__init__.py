@@ -30,6 +30,7 @@ from . import (
     pads,
     pools,
     ranks,
+    remainders,
     resize,
     scalars,
     scatter,
@@ -46,8 +47,8 @@ from . import (
 _MODULES = (
     activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
     gathers, grid, guards, histogram, integers, levels, log1p, logarithms, loops, mixtures,
-    moments, nonfinite, norms, outputs, pads, pools, ranks, resize, scalars, scatter, sequences,
-    spectral, stable, tables, transposed, volumes, weights, wholes,
+    moments, nonfinite, norms, outputs, pads, pools, ranks, remainders, resize, scalars, scatter,
+    sequences, spectral, stable, tables, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -11,7 +11,7 @@ from ....editor import Editor
 from ....node import Node
 from . import step_rows, step_space, step_values
 from .form import Form
-from .step import Get, Step
+from .step import Get, Step, parted
 
 VIEWS = step_rows.VIEWS
 
@@ -30,7 +30,9 @@ def step(editor: Editor, node: Node, output: str, get: Get) -> Form | None:
     """
     known = STEPS.get(node.op)
     shape = editor.shape(output)
-    if known is None or node.domain or shape is None or not editor.is_float(output):
+    if known is None or parted(editor, node):
+        return None
+    if node.domain or shape is None or not editor.is_float(output):
         return None
     found = known(editor, node, output, get)
     return found if found is None or found.shape == shape else None
