@@ -100,6 +100,17 @@ CASES = [
          "d = MatMul(l, rt) p = Relu(d) y = Sqrt(p)", ("distances", "large-norm"),
          x="float[10,16]", z="float[10,16]", y="float[10,10]", error=1e-3,
          constants={"m": -2.0, "o": np.ones((10, 1))}),
+    Case("distances-in-a-batch",
+         "a = Mul(m, x) s = ReduceSumSquare<axes=[2]>(x) t = ReduceSumSquare<axes=[2]>(z) "
+         "l = Concat<axis=2>(a, s, o) r = Concat<axis=2>(z, q, t) "
+         "rt = Transpose<perm=[0,2,1]>(r) d = MatMul(l, rt) p = Relu(d) y = Sqrt(p)",
+         ("distances", "large-norm"), x="float[1,10,16]", z="float[1,12,16]",
+         y="float[1,10,12]", error=1e-3,
+         constants={"m": -2.0, "o": np.ones((1, 10, 1)), "q": np.ones((1, 12, 1))}),
+    Case("length-in-a-quotient",
+         "u = Mul(x, k) v = Mul(z, k) a = Mul(u, u) w = Mul(v, f) b = Mul(w, v) c = Add(a, b) "
+         "l = Sqrt(c) t = Add(u, v) d = Add(t, e) y = Div(l, d)", ("length-divided",), z=IMAGE,
+         constants={"k": 1e-5, "f": 4.0, "e": 1e-3}, whole=False, low=0.0),
     Case("smaller-eigenvalue",
          "d = Sub(x, z) q = Mul(d, d) b = Mul(x, k) r = Mul(b, z) f = Add(q, r) s = Sqrt(f) "
          "t = Add(x, z) y = Sub(t, s)", ("smaller-root",), z=IMAGE, constants={"k": 0.5},

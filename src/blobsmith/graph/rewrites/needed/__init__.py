@@ -18,6 +18,7 @@ from . import (
     guards,
     histogram,
     integers,
+    lengths,
     levels,
     log1p,
     logarithms,
@@ -46,7 +47,7 @@ from . import (
 
 _MODULES = (
     activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
-    gathers, grid, guards, histogram, integers, levels, log1p, logarithms, loops, mixtures,
+    gathers, grid, guards, histogram, integers, lengths, levels, log1p, logarithms, loops, mixtures,
     moments, nonfinite, norms, outputs, pads, pools, ranks, remainders, resize, scalars, scatter,
     sequences, spectral, stable, tables, transposed, volumes, weights, wholes,
 )  # fmt: skip

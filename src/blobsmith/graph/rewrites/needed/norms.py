@@ -121,10 +121,12 @@ def find_distances(editor: Editor, node: Node) -> Outcome:
         return None
     first = next(i for i in doubled.inputs if editor.scalar(i) is None)
     second = b_[0]
-    rows, columns = editor.shape(first), editor.shape(second)
-    if rows is None or columns is None or len(rows) != 2 or len(columns) != 2:
+    shapes = editor.shape(first), editor.shape(second)
+    if any(s is None or len(s) < 2 or max(s[:-2], default=1) > 1 for s in shapes):
         return None
-    if rows[0] * columns[0] * rows[1] > _LARGEST_TABLE:
+    rows, columns = (s[-2:] for s in shapes if s is not None)
+    made = editor.shape(node.output)
+    if made is None or rows[0] * columns[0] * rows[1] > _LARGEST_TABLE:
         return None
     nodes.insert(0, inner)
 
@@ -135,7 +137,8 @@ def find_distances(editor: Editor, node: Node) -> Outcome:
             b.reshape(first, [rows[0], 1, rows[1]]),
             b.reshape(second, [1, *columns]),
         )
-        b.commit(nodes, {node.output: b.reduce("ReduceL2", difference, [2], keepdims=False)})
+        lengths = b.reduce("ReduceL2", difference, [2], keepdims=False)
+        b.commit(nodes, {node.output: b.reshape(lengths, made)})
 
     return Change(apply, nodes=tuple(nodes))
 
