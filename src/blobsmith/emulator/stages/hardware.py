@@ -250,7 +250,7 @@ class _Operation:
         op = self.op
         if op.relu is not None:
             threshold, below, above = (np.float32(v) for v in op.relu)
-            if (threshold, below, above) == (0, 0, 1):
+            if op.relu == (0, 0, 1):
                 self.ctx.then(lambda: np.maximum(result, 0, out=result))
             else:
                 self.ctx.then(

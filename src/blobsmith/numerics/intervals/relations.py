@@ -176,7 +176,7 @@ def _length_of(network: Network, a: str, b: str) -> int:
         return 0
     if not aligned(network, node, whole, part):
         return 0
-    return int(np.prod(whole) // max(np.prod(part), 1))
+    return int(np.prod(whole)) // max(int(np.prod(part)), 1)
 
 
 def _is_square(network: Network, name: str, a: str) -> bool:

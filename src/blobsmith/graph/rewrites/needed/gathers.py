@@ -127,7 +127,7 @@ def find_nd(editor: Editor, node: Node) -> Outcome:
     depth = index.shape[-1]
     rows = index.reshape(-1, depth).astype(np.int64)
     rows = np.where(rows < 0, rows + np.array(data[:depth]), rows)
-    flat = np.ravel_multi_index(tuple(rows.T), data[:depth])
+    flat = np.asarray(np.ravel_multi_index(tuple(rows.T), data[:depth]))
     rest = math.prod(data[depth:])
 
     def apply() -> None:

@@ -89,10 +89,9 @@ def _inner(b: Builder, node: Node, factor: float, depth: int) -> str:
         yes, no = (lifted(b, i, factor, deeper) for i in node.inputs[1:])
         return b.op("Where", node.inputs[0], yes, no)
     if node.op == "Conv" and b.editor.uses(node.output) == 1:
-        weights = b.editor.constant(node.inputs[1])
-        rest = [b.editor.constant(i) for i in node.inputs[2:]]
-        if weights is not None and all(a is not None for a in rest):
-            scaled = [(a * np.float32(factor)).astype(np.float32) for a in (weights, *rest)]
+        known = [a for i in node.inputs[1:] if (a := b.editor.constant(i)) is not None]
+        if len(known) == len(node.inputs[1:]):
+            scaled = [(a * np.float32(factor)).astype(np.float32) for a in known]
             return b.op("Conv", node.inputs[0], *scaled, **node.attrs)
     if node.op == "Div" and b.editor.scalar(node.inputs[1]) is not None:
         return b.op("Div", lifted(b, node.inputs[0], factor, deeper), node.inputs[1])
