@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...bounds import bounds
+from ...bounds import FP16_MAX, bounds
 from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
@@ -72,7 +72,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     if node.input(2) and bias is None:
         return None
     known = bounds(editor, node.output)
-    if not known.finite or known.high <= known.low:
+    if not known.finite or known.high <= known.low or known.magnitude > FP16_MAX:
         return None
     # in FP16 as in the bias, so that the border gets the same number
     middle = float(np.float16((known.low + known.high) / 2))
