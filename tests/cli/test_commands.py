@@ -215,7 +215,8 @@ def test_doctor_is_well(shell: Any) -> None:
 
 
 def test_cache_and_zoo(shell: Any) -> None:
-    shell("build", "relu.onnx")
+    built = shell("build", "relu.onnx")
+    assert built.code == 0, built.err
     assert shell("cache", "info", "--json").data["entries"] == 1
     assert shell("build", "relu.onnx", "--json").data["cached"]
     assert shell("cache", "clear", "--json").data["entries"] == 1

@@ -57,7 +57,7 @@ class Axis:
         return self.start == 0 and self.stride == 1 and self.size == self.base
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """A linear map from sources to rows.
 

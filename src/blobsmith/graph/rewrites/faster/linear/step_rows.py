@@ -140,7 +140,7 @@ def _wrapped(forms: list[Form], along: str) -> Form | None:
         if not (np.array_equal(form.kernel, middle.kernel) and np.all(form.bias == middle.bias)):
             return None
         walk: fm.Axis = getattr(form, along)
-        start = axis.base - walk.size if form in before else 0
+        start = axis.base - walk.size if any(form is f for f in before) else 0
         if walk.stride != 1 or walk.start != start:
             return None
     sizes = [sum(getattr(f, along).size for f in part) for part in (before, after)]
