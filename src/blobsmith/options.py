@@ -10,6 +10,7 @@ from .errors import UsageError
 from .tensors import Color, DType
 
 FORMATS = ("blob", "superblob", "archive")
+SUFFIXES = {"blob": ".blob", "superblob": ".superblob", "archive": ".tar.xz"}
 CONTENTS = ("blob", "superblob", "onnx")
 ALL_SHAVES = tuple(range(1, 17))
 DEFAULT_SHAVES = 6

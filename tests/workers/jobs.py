@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import tempfile
 import time
 
 import numpy as np
@@ -34,6 +35,18 @@ def fail() -> None:
 
 
 def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def tell_and_sleep(seconds: float) -> None:
+    tell("begun")
+    time.sleep(seconds)
+
+
+def tell_a_file_and_sleep(seconds: float) -> None:
+    handle, path = tempfile.mkstemp()
+    os.close(handle)
+    tell(path)
     time.sleep(seconds)
 
 

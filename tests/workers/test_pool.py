@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from blobsmith.errors import EnvironmentFault, OperatorError, UsageError
-from blobsmith.workers import LimitedExecutor, default_executor
+from blobsmith.workers import InlineExecutor, LimitedExecutor, default_executor
 from blobsmith.workers.pool import WorkerFault
 
 from . import jobs
@@ -143,3 +144,54 @@ def test_a_limit_that_is_no_number(monkeypatch: pytest.MonkeyPatch, given: str) 
     monkeypatch.setenv("BLOBSMITH_MEMORY", given)
     with pytest.raises(UsageError, match="BLOBSMITH_MEMORY"):
         default_executor.__wrapped__()
+
+
+def test_an_abandoned_job_ends_running_or_not_and_the_next_one_works() -> None:
+    with LimitedExecutor(timeout=600) as executor:
+        begun = threading.Event()
+        running = executor.submit_telling(lambda _: begun.set(), jobs.tell_and_sleep, 500.0)
+        waiting = executor.submit(jobs.sleep, 500.0)
+        assert begun.wait(60)
+        executor.abandon(waiting)
+        executor.abandon(running)
+        with pytest.raises(EnvironmentFault):
+            running.result(60)
+        assert waiting.cancelled()
+        assert executor.submit(jobs.add, 1, 1).result(60) == 2
+
+
+def test_stopping_ends_what_runs() -> None:
+    executor = LimitedExecutor(timeout=600)
+    begun = threading.Event()
+    running = executor.submit_telling(lambda _: begun.set(), jobs.tell_and_sleep, 500.0)
+    waiting = executor.submit(jobs.sleep, 500.0)
+    assert begun.wait(60)
+    executor.stop()
+    assert isinstance(running.exception(60), EnvironmentFault)
+    assert waiting.cancelled()
+
+
+def test_a_killed_child_leaves_no_temporary_files() -> None:
+    with LimitedExecutor(timeout=600) as executor:
+        told: list[str] = []
+        begun = threading.Event()
+
+        def hear(text: str) -> None:
+            told.append(text)
+            begun.set()
+
+        running = executor.submit_telling(hear, jobs.tell_a_file_and_sleep, 500.0)
+        assert begun.wait(60)
+        assert Path(told[0]).exists()
+        executor.abandon(running)
+        with pytest.raises(EnvironmentFault):
+            running.result(60)
+        executor.submit(jobs.add, 1, 1).result(60)
+        assert not Path(told[0]).parent.exists()
+
+
+def test_the_inline_executor_runs_here_and_keeps_errors() -> None:
+    executor = InlineExecutor()
+    assert executor.submit(jobs.pid).result() == os.getpid()
+    with pytest.raises(OperatorError):
+        executor.submit(jobs.refuse).result()

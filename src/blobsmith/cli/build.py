@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..report import ReportData
 
 _SHOWN = 6
-_SUFFIX = {"blob": ".blob", "superblob": ".superblob", "archive": ".tar.xz"}
 Source = Annotated[
     str,
     typer.Argument(
@@ -155,8 +154,10 @@ def _ir(result: BuildResult, folder: Path, out: Session) -> None:
 
 def default_output(source: str, format_: str) -> Path:
     """NAME.blob in the working directory, NAME being the class's, file's or zoo model's."""
+    from ..options import SUFFIXES
+
     stem = source.rsplit(":", 1)[-1].rsplit("/", 1)[-1].removesuffix(".onnx")
-    return Path(stem + _SUFFIX.get(format_, ".blob"))
+    return Path(stem + SUFFIXES.get(format_, ".blob"))
 
 
 def _refuse_idle(given: dict[str, bool], *, needs: str, met: bool) -> None:

@@ -28,14 +28,11 @@ def inspect(
         if file.suffix.lower() == ".onnx":
             _onnx(str(file), read_file(file), out)
             return
+        from ..inspection import file_facts
         from ..packaging.artifact import open_artifact
 
         artifact = open_artifact(file)
-        out.data.update(
-            path=str(file), kind=artifact.kind, holds=artifact.holds,
-            shaves=list(artifact.shave_counts), notes=list(artifact.notes),
-            manifest=artifact.manifest.to_dict() if artifact.manifest else None,
-        )  # fmt: skip
+        out.data.update(path=str(file), **file_facts(artifact))
         if artifact.holds == "onnx":
             _onnx(artifact.name, artifact.executable, out)
         else:
@@ -73,26 +70,23 @@ def _blob(artifact: Artifact, blob: Blob, out: Session, stages: bool) -> None:
 
 
 def _time(blob: Blob, out: Session) -> None:
-    from ..cost import predict
+    from ..inspection import time_facts
 
-    cost = predict(blob)
-    shares = {
-        "engine": cost.engine_ms,
-        "memory": cost.memory_ms,
-        "activations": cost.activation_ms,
-        "dispatch": cost.dispatch_ms,
-    }
-    out.data["time"] = {"total_ms": cost.total_ms, **{f"{k}_ms": v for k, v in shares.items()},
-                        "caveats": list(cost.caveats)}  # fmt: skip
-    out.say(f"predicted (not measured) on the chip: {cost.total_ms:.2f} ms a frame and thread")
-    total = cost.total_ms or 1.0
-    rows = [(name, f"{value:.3f} ms", f"{value / total:.0%}") for name, value in shares.items()]
+    told = time_facts(blob)
+    out.data["time"] = told
+    whole, caveats = told["total_ms"], told["caveats"]
+    out.say(f"predicted (not measured) on the chip: {whole:.2f} ms a frame and thread")
+    rows = [
+        (name, f"{told[f'{name}_ms']:.3f} ms", f"{told[f'{name}_ms'] / (whole or 1.0):.0%}")
+        for name in ("engine", "memory", "activations", "dispatch")
+    ]
     out.table("", ("share", "time", ""), rows)
-    for caveat in cost.caveats:
+    for caveat in caveats:
         out.say(f"  {caveat}")
 
 
 def _onnx(name: str, data: bytes, out: Session) -> None:
+    from ..inspection import onnx_facts
     from ..workers import default_executor
 
     facts: dict[str, Any] = default_executor().submit(onnx_facts, data).result()
@@ -101,41 +95,3 @@ def _onnx(name: str, data: bytes, out: Session) -> None:
     rows = [(e["kind"], e["name"], e["shape"]) for e in facts["tensors"]]
     out.table("", ("", "name", "shape"), rows)
     out.table("", ("operator", "nodes"), sorted(facts["operators"].items()))
-
-
-def onnx_facts(data: bytes) -> dict[str, Any]:
-    """What an ONNX file holds; runs in a worker.
-
-    Raises:
-        ModelError: it is no ONNX model.
-    """
-    from collections import Counter
-
-    import onnx
-
-    from ..errors import ModelError
-
-    try:
-        proto = onnx.load_model_from_string(data)
-    except Exception as error:
-        raise ModelError("the file is not an ONNX model, or is cut short") from error
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    tensors = [
-        {
-            "kind": kind,
-            "name": value.name,
-            "shape": "x".join(
-                str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?"
-                for dim in value.type.tensor_type.shape.dim
-            ),
-        }
-        for kind, values in (("input", proto.graph.input), ("output", proto.graph.output))
-        for value in values
-        if value.name not in constants
-    ]
-    return {
-        "opset": max((entry.version for entry in proto.opset_import), default=0),
-        "nodes": len(proto.graph.node),
-        "operators": dict(Counter(node.op_type for node in proto.graph.node)),
-        "tensors": tensors,
-    }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from ..tensors import Color, DType, InputRequest
+from ..spelling import color, inputs, numbers
+
+__all__ = ["Inputs", "Outputs", "color", "inputs", "names", "numbers"]
 
 Inputs = Annotated[
     list[str] | None,
@@ -24,78 +24,6 @@ Outputs = Annotated[
     list[str] | None,
     typer.Option("--output-name", metavar="NAME", help="Name of an output; repeat in order."),
 ]
-
-
-def inputs(given: Sequence[str] | None) -> dict[str, InputRequest] | None:
-    """``["img=1x3x300x300:u8"]`` as requests by name.
-
-    Raises:
-        UsageError: something else is written.
-    """
-    if not given:
-        return None
-    requests: dict[str, InputRequest] = {}
-    for text in given:
-        name, equals, rest = text.partition("=")
-        shape_text, _, rest = rest.partition(":")
-        dtype, _, range_text = rest.partition(":")
-        try:
-            shape = (
-                tuple(int(size) for size in shape_text.lower().split("x")) if shape_text else None
-            )
-        except ValueError:
-            shape = ()
-        if not equals or not name or shape == () or (shape and min(shape) < 1):
-            raise UsageError(
-                f"--input {text!r} cannot be read", remedy="write NAME=1x3x300x300 or NAME=256:fp16"
-            )
-        if dtype and dtype not in get_args(DType):
-            raise UsageError(
-                f"--input {text!r} has the unknown element type {dtype!r}",
-                remedy="give u8, fp16 or fp32",
-            )
-        requests[name] = InputRequest(
-            shape=shape, dtype=dtype or None,  # type: ignore[arg-type]
-            value_range=_range(range_text, dtype, text) if range_text else None,
-        )  # fmt: skip
-    return requests
-
-
-def _range(text: str, dtype: str, option: str) -> tuple[float, float]:
-    """``"-10..10"`` as two numbers.
-
-    Raises:
-        UsageError: something else is written, or the input holds bytes.
-    """
-    low_text, dots, high_text = text.partition("..")
-    try:
-        low, high = float(low_text), float(high_text)
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not dots or not low <= high or math.isinf(low) or math.isinf(high):
-        raise UsageError(
-            f"the range of --input {option!r} cannot be read", remedy="write NAME=256:fp16:-10..10"
-        )
-    if dtype not in ("fp16", "fp32"):
-        raise UsageError(
-            f"--input {option!r} gives a range to an input that is no fp16 or fp32",
-            remedy="bytes are always 0..255: write NAME=256:fp16:-10..10, or leave the range out",
-        )
-    return low, high
-
-
-def color(given: str | None) -> Color | None:
-    """The value of --color.
-
-    Raises:
-        UsageError: not bgr, rgb or gray.
-    """
-    if given is None:
-        return None
-    for known in get_args(Color):
-        if given == known:
-            return known  # type: ignore[no-any-return]
-    raise UsageError(f"there is no colour order {given!r}", remedy="give bgr, rgb or gray")
 
 
 def names(given: str | None) -> tuple[str, ...]:
@@ -118,19 +46,3 @@ def names(given: str | None) -> tuple[str, ...]:
     if not found:
         raise UsageError(f"--classes {given!r} names nothing", remedy="write --classes cat,dog")
     return found
-
-
-def numbers(given: str | None, option: str) -> tuple[float, ...] | None:
-    """``"1,2,3"`` as numbers.
-
-    Raises:
-        UsageError: something else is written.
-    """
-    if given is None:
-        return None
-    try:
-        return tuple(float(part) for part in given.replace(" ", ",").split(",") if part)
-    except ValueError:
-        raise UsageError(
-            f"{option} {given!r} is not a list of numbers", remedy=f"write {option} 127.5 or 1,2,3"
-        ) from None

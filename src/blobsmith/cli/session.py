@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BlobsmithError, EnvironmentFault
+from ..spelling import strict_json
 from . import screen
 from .progress import BUILD_STEPS, ProgressLine
 
@@ -113,7 +113,7 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
         _tell(own, as_json, False)
         raise typer.Exit(1) from None
     if as_json:
-        sys.stdout.write(json.dumps({"ok": True, **clean(current.data)}) + "\n")
+        sys.stdout.write(json.dumps({"ok": True, **strict_json(current.data)}) + "\n")
 
 
 def _tell(
@@ -126,18 +126,7 @@ def _tell(
         if detail:
             sys.stderr.write(detail)
     if as_json:
-        told = {**clean(found or {}), "ok": False, "error": error.to_dict()}
+        told = {**strict_json(found or {}), "ok": False, "error": error.to_dict()}
         sys.stdout.write(json.dumps(told) + "\n")
     elif not debug:
         sys.stderr.write(f"error: {error}\n")
-
-
-def clean(value: Any) -> Any:
-    """The value as strict JSON: tuples as lists, numbers that are not finite as strings."""
-    if isinstance(value, dict):
-        return {str(key): clean(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [clean(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
-    return value

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ModelError, UsageError
-from ..tensors import InputRequest
+from .conversion import (
+    VERSION,
+    build_call,
+    elsewhere,
+    flag_refused,
+    not_downloaded,
+    require_supported,
+)
 from .parameters import CompileParameters, OptimizerParameters, compile_tool, optimizer
 
 _BY_DEFAULT = ("--mean_values=[127.5,127.5,127.5]", "--scale_values=[255,255,255]")
@@ -27,7 +34,7 @@ class Versions:
     """Version names; only `v2022_1` can be made here."""
 
     v2022_3_RVC3 = "2022.3_RVC3"  # noqa: N815 - their name
-    v2022_1 = "2022.1"
+    v2022_1 = VERSION
     v2021_4 = "2021.4"
     v2021_3 = "2021.3"
     v2021_2 = "2021.2"
@@ -121,13 +128,7 @@ def from_onnx(
     defaults = _state["defaults"]
     _refuse(unknown, download_ir=download_ir, dry=dry)
     version = version or defaults.version
-    if version != Versions.v2022_1:
-        raise UsageError(
-            f"blobs of version {version} cannot be made here",
-            remedy='leave version out or give "2022.1"; DepthAI 2 and 3 read it',
-        )
-    if (data_type or defaults.data_type) != "FP16":
-        raise UsageError("data_type can only be FP16 on this chip", remedy='give "FP16"')
+    require_supported(version, data_type or defaults.data_type)
     path = Path(model)
     _check_file(path, model_size, model_sha256)
     by_default = optimizer_params is None
@@ -158,50 +159,18 @@ def _build(
 ) -> Path:
     from ..builder import build
     from ..workers import default_executor
-    from .surgery import select_outputs, signature
 
-    data = path.read_bytes()
-    pool = default_executor()
-    if wanted.outputs:
-        data = pool.submit(select_outputs, data, wanted.outputs).result()
-    declared: Mapping[str, tuple[int, ...] | None] = pool.submit(signature, data).result()
-    requests = _requests(declared, wanted, types)
-    named = tuple((name, dtype) for name, dtype in types.named if name not in declared)
-    result = build(
-        (data, path.name), inputs=requests, output=target, shaves=shaves, use_cache=use_cache,
-        output_dtypes=(("*", types.outputs), *named),
-    )  # fmt: skip
+    call = build_call(path.read_bytes(), path.name, wanted, types, default_executor())
+    result = build(**call, output=target, shaves=shaves, use_cache=use_cache)
     assert result.path is not None
     return result.path
-
-
-def _requests(
-    declared: Mapping[str, tuple[int, ...] | None],
-    wanted: OptimizerParameters,
-    types: CompileParameters,
-) -> dict[str, InputRequest]:
-    names = wanted.inputs or tuple(declared)
-    shapes = dict(zip(names, wanted.shapes, strict=False))
-    named = dict(types.named)
-    requests = {}
-    for name, shape in declared.items():
-        given = shapes.get(name, shape)
-        image = given is not None and len(given) == 4 and given[1] == 3
-        dtype: Any = named.get(name, types.inputs or "fp16")
-        requests[name] = InputRequest(
-            shape=given, dtype=dtype, color=("rgb" if wanted.reverse else "bgr") if image else None,
-            mean=wanted.mean if image else None, scale=wanted.scale if image else None,
-        )  # fmt: skip
-    return requests
 
 
 def _check_file(path: Path, size: int | None, sha256: str | None) -> None:
     from ..myriad.toolchain import file_sha256
 
     if str(path).startswith(("http:", "https:")):
-        raise UsageError(
-            "models are not downloaded", where=str(path), remedy="download it and give its path"
-        )
+        raise not_downloaded(str(path))
     if not path.is_file():
         raise ModelError("there is no such file", where=str(path), remedy="give an .onnx file")
     if size is not None and path.stat().st_size != size:
@@ -216,40 +185,29 @@ def _refuse(unknown: Mapping[str, object], **flags: bool) -> None:
             f"from_onnx has no parameter {next(iter(unknown))!r}",
             remedy="see help(blobsmith.compat.blobconverter.from_onnx)",
         )
-    ways = {
-        "download_ir": "write the IR with `blobsmith build MODEL.onnx --ir DIR`",
-        "dry": "look at the graph with `blobsmith check MODEL.onnx`",
-    }
     for name, value in flags.items():
         if value:
-            raise UsageError(f"{name}=True is not supported", remedy=ways[name])
-
-
-def _elsewhere(what: str, way: str) -> NoReturn:
-    raise UsageError(f"{what} cannot be converted here", remedy=way)
+            raise flag_refused(name)
 
 
 def from_caffe(*_: object, **__: object) -> NoReturn:
     """Raises UsageError that tells the way."""
-    _elsewhere("Caffe models", "convert them to ONNX (e.g. with caffe2onnx), then from_onnx")
+    raise elsewhere("caffe")
 
 
 def from_tf(*_: object, **__: object) -> NoReturn:
     """Raises UsageError that tells the way."""
-    _elsewhere("TensorFlow models", "convert them to ONNX with tf2onnx, then from_onnx")
+    raise elsewhere("tf")
 
 
 def from_zoo(*_: object, **__: object) -> NoReturn:
     """Raises UsageError that tells the way."""
-    _elsewhere(
-        "models of Intel's and DepthAI's zoos",
-        "download the model's ONNX, then from_onnx; `blobsmith zoo` lists functions that are here",
-    )
+    raise elsewhere("zoo")
 
 
 def from_openvino(*_: object, **__: object) -> NoReturn:
     """Raises UsageError that tells the way."""
-    _elsewhere("OpenVINO IR", "hand over the ONNX that it came from to from_onnx")
+    raise elsewhere("openvino")
 
 
 def defaults() -> dict[str, Any]:

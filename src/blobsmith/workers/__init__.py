@@ -5,7 +5,22 @@ simplification, ONNX Runtime, the MyriadX compiler) runs through `default_execut
 `concurrent.futures.Executor` that the caller passes in its place.
 """
 
-from .pool import DEFAULT_MEMORY, DEFAULT_TIMEOUT, LimitedExecutor, default_executor
+from .inline import InlineExecutor
+from .pool import (
+    DEFAULT_MEMORY,
+    DEFAULT_TIMEOUT,
+    LimitedExecutor,
+    default_executor,
+    limits_from_environment,
+)
 from .telling import tell
 
-__all__ = ["DEFAULT_MEMORY", "DEFAULT_TIMEOUT", "LimitedExecutor", "default_executor", "tell"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "DEFAULT_TIMEOUT",
+    "InlineExecutor",
+    "LimitedExecutor",
+    "default_executor",
+    "limits_from_environment",
+    "tell",
+]

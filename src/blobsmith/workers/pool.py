@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import IO, Any, BinaryIO, cast
@@ -40,7 +41,11 @@ class _Worker:
 
     def __init__(self, memory: int, prepare: str = "") -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        environment = dict(os.environ, PYTHONSAFEPATH="1")
+        # Its temporary files have a folder of their own: a child that is killed removes none.
+        self._scratch = tempfile.TemporaryDirectory(  # closed in close()
+            prefix="blobsmith-worker-", ignore_cleanup_errors=True
+        )
+        environment = dict(os.environ, PYTHONSAFEPATH="1", TMPDIR=self._scratch.name)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, str(memory), *([prepare] if prepare else [])],
             stdin=subprocess.PIPE,
@@ -125,6 +130,7 @@ class _Worker:
             self._jobs.close()
         self._answers.close()
         self._log.close()
+        self._scratch.cleanup()
 
     @property
     def alive(self) -> bool:
@@ -158,8 +164,10 @@ class LimitedExecutor(Executor):
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
+        self._running: dict[Future[Any], _Worker] = {}
+        self._unwanted: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._stopped = False
 
     def start(self, prepare: str = "") -> None:
         """Starts a child before there is a job for it; does nothing if there is one already.
@@ -215,10 +223,13 @@ class LimitedExecutor(Executor):
                 try:
                     if worker is None:
                         worker = _Worker(self.memory)
+                    self._begins(future, worker)
                     result = worker.call(job, self.timeout, progress)
                 except BaseException as error:
+                    self._ended(future)
                     future.set_exception(error)
                 else:
+                    self._ended(future)
                     future.set_result(result)
                 if worker is not None and not worker.alive:
                     worker.close()
@@ -226,6 +237,39 @@ class LimitedExecutor(Executor):
             self._idle.release()
         if worker is not None:
             worker.close()
+
+    def _begins(self, future: Future[Any], worker: _Worker) -> None:
+        with self._lock:
+            self._running[future] = worker
+            if self._stopped or future in self._unwanted:
+                worker.kill()
+
+    def _ended(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._running.pop(future, None)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Ends a job of this executor that nobody waits for any more, running or not."""
+        if future.cancel():
+            return
+        with self._lock:
+            if future.done():
+                return
+            self._unwanted.add(future)
+            worker = self._running.get(future)
+            if worker is not None and worker.alive:
+                worker.kill()
+
+    def stop(self) -> None:
+        """`shutdown` at once: pending jobs are cancelled, running ones abandoned."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for future in running:
+            self.abandon(future)
+        for thread in self._threads:
+            thread.join()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stops the children; pending jobs are finished, or cancelled if asked."""
@@ -260,12 +304,20 @@ def default_executor() -> LimitedExecutor:
     Raises:
         UsageError: one of them is no number.
     """
-    executor = LimitedExecutor(
-        timeout=_number("BLOBSMITH_TIMEOUT", DEFAULT_TIMEOUT),
-        memory=int(_number("BLOBSMITH_MEMORY", DEFAULT_MEMORY)),
-    )
+    timeout, memory = limits_from_environment()
+    executor = LimitedExecutor(timeout=timeout, memory=memory)
     atexit.register(executor.shutdown)
     return executor
+
+
+def limits_from_environment() -> tuple[float, int]:
+    """Seconds and bytes that a job may take: BLOBSMITH_TIMEOUT and BLOBSMITH_MEMORY where set.
+
+    Raises:
+        UsageError: one of them is no number.
+    """
+    memory = int(_number("BLOBSMITH_MEMORY", DEFAULT_MEMORY))
+    return _number("BLOBSMITH_TIMEOUT", DEFAULT_TIMEOUT), memory
 
 
 def _number(name: str, default: float) -> float:
