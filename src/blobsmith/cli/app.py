@@ -18,6 +18,7 @@ from . import (
     graph,
     inspect,
     run_,
+    serve,
     toolchain,
     verify,
     zoo,
@@ -45,6 +46,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("zoo", cls=Command)(zoo.zoo)
 app.add_typer(toolchain.app, name="toolchain")
 app.add_typer(cache.app, name="cache")
+app.command("serve", cls=Command)(serve.serve)
 app.command("doctor", cls=Command)(doctor.doctor)
 
 

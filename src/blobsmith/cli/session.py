@@ -29,11 +29,13 @@ class Session:
     Attributes:
         as_json: the result is one JSON object on stdout; progress goes to stderr.
         data: what that object will hold.
+        published: it has been printed.
     """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.data: dict[str, Any] = {}
+        self.published = False
         self._line = ProgressLine(sys.stderr, BUILD_STEPS)
 
     @staticmethod
@@ -70,6 +72,19 @@ class Session:
         if not self.as_json:
             screen.say(f"warning: {text}", sys.stderr, style="yellow")
 
+    def fault(self, text: str) -> None:
+        """What a command that goes on has to report on stderr."""
+        self._line.clear()
+        screen.say(text, sys.stderr)
+
+    def publish(self) -> None:
+        """Prints the JSON object now, where the command goes on after its result is known."""
+        if not self.published:
+            self.published = True
+            if self.as_json:
+                sys.stdout.write(json.dumps({"ok": True, **strict_json(self.data)}) + "\n")
+            sys.stdout.flush()
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table of the result; nothing with --json."""
         self._line.clear()
@@ -89,7 +104,7 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
         finally:
             current.close()
     except BlobsmithError as error:
-        _tell(error, as_json, debug, current.data)
+        _tell(error, as_json and not current.published, debug, current.data)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:
         raise typer.Exit(0) from None
@@ -99,7 +114,7 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
         fault = EnvironmentFault(
             error.strerror or str(error), where=str(error.filename or ""), remedy="check the path"
         )
-        _tell(fault, as_json, False)
+        _tell(fault, as_json and not current.published, False)
         raise typer.Exit(fault.exit_code) from None
     except (typer.Exit, typer.Abort, KeyboardInterrupt):
         raise
@@ -110,10 +125,9 @@ def session(as_json: bool, debug: bool) -> Iterator[Session]:
             f"blobsmith itself failed: {type(error).__name__}: {error}",
             remedy="run again with --debug and report the traceback",
         )
-        _tell(own, as_json, False)
+        _tell(own, as_json and not current.published, False)
         raise typer.Exit(1) from None
-    if as_json:
-        sys.stdout.write(json.dumps({"ok": True, **strict_json(current.data)}) + "\n")
+    current.publish()
 
 
 def _tell(

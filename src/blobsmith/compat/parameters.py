@@ -46,10 +46,7 @@ def optimizer(parameters: Sequence[str]) -> OptimizerParameters:
         found[name] = value
     mean, scale = _vector(found, "mean_values"), _vector(found, "scale_values", "scale")
     reverse = "reverse_input_channels" in found
-    shapes = tuple(
-        tuple(int(size) for size in group.split(","))
-        for group in re.findall(r"\[([\d,\s]+)\]", found.pop("input_shape", ""))
-    )
+    shapes = _shapes(found.pop("input_shape", ""))
     inputs = tuple(n for n in found.pop("input", "").split(",") if n)
     outputs = tuple(n for n in found.pop("output", "").split(",") if n)
     if found.pop("data_type", "FP16") not in ("FP16", "half", "float", "FP32"):
@@ -62,6 +59,18 @@ def optimizer(parameters: Sequence[str]) -> OptimizerParameters:
             remedy=f"these are: {_KNOWN}; or use `blobsmith.build`",
         )
     return OptimizerParameters(mean, scale, reverse, shapes, inputs, outputs)
+
+
+def _shapes(text: str) -> tuple[tuple[int, ...], ...]:
+    groups = re.findall(r"\[([\d,\s]+)\]", text)
+    try:
+        return tuple(tuple(int(size) for size in group.split(",")) for group in groups)
+    except ValueError:
+        raise UsageError(
+            f"--input_shape={text} cannot be read",
+            where="optimizer_params",
+            remedy="write --input_shape=[1,3,300,300]",
+        ) from None
 
 
 def _vector(found: dict[str, str], *names: str) -> tuple[float, ...] | None:
@@ -106,7 +115,14 @@ def compile_tool(parameters: Sequence[str]) -> CompileParameters:
     Raises:
         UsageError: a parameter that is not known, or cannot be read.
     """
-    words = shlex.split(" ".join(parameters))
+    try:
+        words = shlex.split(" ".join(parameters))
+    except ValueError as error:
+        raise UsageError(
+            f"the compile parameters cannot be read: {error}",
+            where="compile_params",
+            remedy='write e.g. "-ip U8"',
+        ) from None
     inputs: DType | None = None
     outputs: DType = "fp16"
     named: list[tuple[str, DType]] = []
