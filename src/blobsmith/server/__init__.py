@@ -9,7 +9,8 @@ wish       the fields of a form as options
 jobs       what runs inside a worker: nothing of a client's file is parsed outside of one
 desk       one job for one client, ended when the client goes away
 results    finished builds, kept for a while under names that cannot be guessed
-routes     our own endpoints; `cloud` the ones that blobconverter's client calls
+replies    answers: an error, a file, a build in one of three forms
+routes     our own endpoints; `cloud` and `cloud_config` those that blobconverter's client calls
 app        all of it as one ASGI application; `listen` runs it
 
 No user code runs here: a client sends ONNX, never a module, and never a path on this machine.

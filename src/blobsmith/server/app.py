@@ -72,7 +72,7 @@ def create_app(
     app.include_router(cloud_routes(desk, results))
     _add_page(app)
     _add_faults(app, log)
-    return Guard(app, settings, OPEN)
+    return Guard(app, settings, OPEN, log)
 
 
 async def _sweep(results: Results) -> None:
@@ -127,7 +127,7 @@ def _add_faults(app: FastAPI, log: Callable[[str], None]) -> None:
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:
-        """Our own mistake; its traceback is in the server's log, by the ASGI server."""
+        """Our own mistake; it is raised again behind this, and its traceback logged."""
         return refusal(OWN_FAULT, 500)
 
 

@@ -11,6 +11,7 @@ import base64
 import binascii
 import ipaddress
 import secrets
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,11 +44,17 @@ class Guard:
         application: the application behind it.
         settings: who may ask.
         open_places: paths, or beginnings of paths that end with "/", that need no token.
+        log: told the traceback of what is a mistake of this program.
     """
 
     def __init__(
-        self, application: Application, settings: Settings, open_places: tuple[str, ...]
+        self,
+        application: Application,
+        settings: Settings,
+        open_places: tuple[str, ...],
+        log: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._log = log
         self._application = application
         self._settings = settings
         self._open = open_places
@@ -75,7 +82,10 @@ class Guard:
         except BlobsmithError as error:
             await refuse(error, finish)
             return
-        await self._application(scope, receive, finish)
+        try:
+            await self._application(scope, receive, finish)
+        except Exception:  # it has been answered; here its traceback is told
+            self._log(f"{scope['path']}: {traceback.format_exc()}")
 
     def _check(self, scope: Message, headers: dict[str, str]) -> None:
         host = headers.get("host", "")

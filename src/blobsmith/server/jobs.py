@@ -54,9 +54,15 @@ def build(data: bytes, name: str, wish: Wish) -> Built:
 
 
 def convert(
-    data: bytes, name: str, shaves: int, optimizer: Sequence[str], compile_params: Sequence[str]
+    data: bytes, name: str, shaves: int, config: bytes, compile_params: Sequence[str]
 ) -> Built:
     """Builds what blobconverter's client asks for.
+
+    Args:
+        data, name: the model.
+        shaves: SHAVEs to compile for.
+        config: the description that the client sends beside it.
+        compile_params: compile tool parameters.
 
     Raises:
         BlobsmithError: as `blobsmith.build`.
@@ -64,9 +70,11 @@ def convert(
     from .. import builder
     from ..compat import parameters
     from ..compat.conversion import build_call
+    from .cloud_config import optimizer_arguments
 
     pool = InlineExecutor()
-    wanted, types = parameters.optimizer(optimizer), parameters.compile_tool(compile_params)
+    wanted = parameters.optimizer(optimizer_arguments(config))
+    types = parameters.compile_tool(compile_params)
     call = build_call(data, name, wanted, types, pool)
     result = builder.build(**call, shaves=shaves, use_cache=False, executor=pool)
     return _packed(result, name, "blob", report=False)
