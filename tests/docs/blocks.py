@@ -9,7 +9,8 @@ Blocks run in the order in which they stand, those of one page in one folder and
 
 A comment above a block changes that: `<!-- exit: 4 -->` expects this exit code,
 `<!-- run: camera -->` needs a camera (`v2`: one, and DepthAI v2), `<!-- run: parse -->` a person
-(a window, a browser).
+(a window, a browser), `<!-- run: server -->` a running `blobsmith serve`, which there is: curl asks
+it, too.
 """
 
 from __future__ import annotations

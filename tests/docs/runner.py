@@ -7,7 +7,10 @@ import io
 import re
 import runpy
 import shlex
+import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from blobsmith.cli.app import run as run_command
 from .blocks import LANGUAGES, Block, as_told, blocks, commands
 from .camera import scripted_camera, scripted_v2
 
+SERVER = "http://127.0.0.1:8000"
 ROOT = Path(__file__).parents[2]
 STAND_INS = {"camera": scripted_camera, "v2": scripted_v2}
 
@@ -35,16 +39,35 @@ def run_page(page: Path) -> int:
     """
     found = blocks(page, ROOT)
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in found:
-        try:
-            printed = _run(block, names)
-        except PageFailed:
-            raise
-        except (Exception, SystemExit) as error:
-            raise PageFailed(f"{block.where}: {type(error).__name__}: {error}") from error
-        if block.expected is not None and not as_told(block.expected, printed):
-            raise PageFailed(f"{block.where}: it printed\n{printed}\nnot\n{block.expected}")
+    with contextlib.ExitStack() as stack:
+        if any(block.marks.get("run") == "server" for block in found):
+            url = stack.enter_context(running_server())
+            found = [_asking(block, url) for block in found]
+        for block in found:
+            try:
+                printed = _run(block, names)
+            except PageFailed:
+                raise
+            except (Exception, SystemExit) as error:
+                raise PageFailed(f"{block.where}: {type(error).__name__}: {error}") from error
+            if block.expected is not None and not as_told(block.expected, printed):
+                raise PageFailed(f"{block.where}: it printed\n{printed}\nnot\n{block.expected}")
     return len(found)
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[str]:
+    """A server as the page's reader has started it, on a port that is free here."""
+    from blobsmith.server.settings import Settings
+    from tests.server.conftest import served
+
+    with served(Settings()) as server:
+        yield server.url
+
+
+def _asking(block: Block, url: str) -> Block:
+    """The block with the address of the server that runs here."""
+    return replace(block, code=block.code.replace(SERVER, url))
 
 
 def _run(block: Block, names: dict[str, Any]) -> str:
@@ -83,6 +106,14 @@ def _command(block: Block, command: str, said: io.StringIO) -> None:
         code = run_command(arguments)
         if code != wanted:
             raise PageFailed(f"{block.where}: {command}: exit code {code}\n{said.getvalue()}")
+    elif program == "curl" and block.marks.get("run") == "server":
+        done = subprocess.run(
+            [program, "--noproxy", "*", *arguments],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said.write(done.stdout)
+        if done.returncode != wanted:
+            raise PageFailed(f"{block.where}: {command}: exit code {done.returncode}")
     elif program == "python" and arguments[0].endswith(".py"):
         _script(arguments, camera="run" in block.marks)
     else:

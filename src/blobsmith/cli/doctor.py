@@ -22,6 +22,7 @@ _PACKAGES = (
     ("scikit-image", "skimage", False, "pip install 'blobsmith[samples]' for photographs"),
     ("depthai", "depthai", False, "pip install 'blobsmith[oak]' for cameras"),
     ("luxonis-ml", "luxonis_ml", False, "pip install 'blobsmith[oak]' for archives"),
+    ("fastapi", "fastapi", False, "pip install 'blobsmith[server]' for a converter service"),
 )
 
 

@@ -73,9 +73,9 @@ class Session:
             screen.say(f"warning: {text}", sys.stderr, style="yellow")
 
     def fault(self, text: str) -> None:
-        """What a command that goes on has to report on stderr."""
+        """What a command that goes on has to report on stderr; names in it are strangers'."""
         self._line.clear()
-        screen.say(text, sys.stderr)
+        screen.say("".join(c if c.isprintable() or c == "\n" else "?" for c in text), sys.stderr)
 
     def publish(self) -> None:
         """Prints the JSON object now, where the command goes on after its result is known."""
