@@ -16,6 +16,7 @@ import requests
 from blobsmith.blob import Blob
 from blobsmith.compat import blobconverter as own
 from blobsmith.errors import UsageError
+from blobsmith.server.cloud_config import optimizer_arguments
 from tests import graphs
 
 from .conftest import Served
@@ -150,6 +151,13 @@ _MERGED = b"a: &a {x: 1}\n" + b"".join(
     b"%c: &%c {<<: [%b]}\n" % (n + 1, n + 1, b", ".join([b"*%c" % n] * 9))
     for n in range(ord("a"), ord("z"))
 )
+
+
+def test_a_config_is_read_without_merge_keys() -> None:
+    """With them a few hundred bytes become gigabytes."""
+    config = b"x: &x {model_optimizer_args: [--merged]}\n<<: *x\n"
+    assert optimizer_arguments(config) == ()
+    assert optimizer_arguments(b"model_optimizer_args: [--input_model=x, --a]") == ("--a",)
 
 
 @pytest.mark.parametrize(

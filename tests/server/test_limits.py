@@ -240,7 +240,9 @@ def test_stopping_ends_what_runs() -> None:
     with served(Settings(), pool) as server:
         asking = Asking(server)
         pool.wait_for(lambda p: len(p.jobs) == 1)
-    assert asking.status() >= 500
+    assert asking.status() == 503
+    assert asking.answer is not None
+    assert "being stopped" in asking.answer.json()["error"]["what"]
 
 
 def test_a_taken_port_is_told() -> None:

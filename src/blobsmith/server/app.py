@@ -37,6 +37,7 @@ def create_app(
     folder: Path,
     *,
     pool: Pool | None = None,
+    gate: Gate | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> Application:
     """The server, for any ASGI server with one process and lifespan events.
@@ -45,10 +46,11 @@ def create_app(
         settings: the limits, and who may ask.
         folder: an empty folder, in which finished builds are kept; emptied at the end.
         pool: where jobs run; None: workers with the settings' limits.
+        gate: how many are taken in; None: as the settings say.
         log: told in a sentence what failed that is not a client's fault.
     """
     pool = pool or LimitedExecutor(settings.jobs, timeout=settings.timeout, memory=settings.memory)
-    gate = Gate(settings.jobs, settings.waiting)
+    gate = gate or Gate(settings.jobs, settings.waiting)
     desk = Desk(settings, gate, pool)
     results = Results(folder, settings.keep, settings.keep_bytes)
 

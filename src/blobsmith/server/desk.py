@@ -106,6 +106,11 @@ class Work:
             handed = True
             try:
                 return await _before(watch, asyncio.wrap_future(future))
+            except Gone:
+                raise
+            except Exception:
+                self._ticket.require_open()
+                raise
             finally:
                 if not future.done():
                     self._pool.abandon(future)

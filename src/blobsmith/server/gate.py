@@ -32,8 +32,7 @@ class Gate:
         Raises:
             Busy: there are as many as there may be.
         """
-        if self._closed:
-            raise Stopping("the server is being stopped", remedy="start it again")
+        self.require_open()
         if self._inside >= self._most:
             raise Busy(
                 f"{self._inside} requests are being worked on, and no more are taken in",
@@ -45,6 +44,11 @@ class Gate:
     def close(self) -> None:
         """Lets nobody in any more."""
         self._closed = True
+
+    def require_open(self) -> None:
+        """Raises Stopping once it is closed: what fails from then on fails for that reason."""
+        if self._closed:
+            raise Stopping("the server is being stopped", remedy="ask again when it runs again")
 
     async def _turn(self) -> None:
         await self._turns.acquire()
@@ -61,6 +65,10 @@ class Ticket:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._ran = self._left = False
+
+    def require_open(self) -> None:
+        """As `Gate.require_open`."""
+        self._gate.require_open()
 
     async def turn(self) -> None:
         """Waits until the request's job may run."""

@@ -17,6 +17,7 @@ import uvicorn
 from ..errors import EnvironmentFault
 from .app import create_app
 from .desk import Pool
+from .gate import Gate
 from .guard import Application
 from .settings import Settings
 
@@ -60,9 +61,11 @@ def address(bound: socket.socket, settings: Settings) -> str:
 class _Server(uvicorn.Server):
     """Ends running jobs before it waits for the connections that they hold open."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], pool: Pool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], gate: Gate, pool: Pool
+    ) -> None:
         super().__init__(config)
-        self._ready, self._pool = ready, pool
+        self._ready, self._gate, self._pool = ready, gate, pool
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -70,6 +73,7 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gate.close()
         await asyncio.to_thread(self._pool.stop)
         await super().shutdown(sockets)
 
@@ -101,8 +105,9 @@ def serve(
         with tempfile.TemporaryDirectory(
             prefix="blobsmith-serve-", ignore_cleanup_errors=True
         ) as folder:
-            app = create_app(settings, Path(folder), pool=jobs, log=log)
-            server = _Server(_config(app), ready, jobs)
+            gate = Gate(settings.jobs, settings.waiting)
+            app = create_app(settings, Path(folder), pool=jobs, gate=gate, log=log)
+            server = _Server(_config(app), ready, gate, jobs)
             handle(server)
             with _quiet_end():
                 server.run(sockets=[bound])
