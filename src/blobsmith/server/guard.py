@@ -12,17 +12,14 @@ import binascii
 import ipaddress
 import secrets
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from ..errors import BlobsmithError
 from .faults import Forbidden, Unauthorized, answer
+from .linger import EarlyResponse, Message, Receive, Send
 from .settings import Settings
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
@@ -80,7 +77,7 @@ class Guard:
         try:
             self._check(scope, headers)
         except BlobsmithError as error:
-            await refuse(error, finish)
+            await refuse(error, scope, receive, finish)
             return
         try:
             await self._application(scope, receive, finish)
@@ -169,9 +166,7 @@ def _check_token(given: str, token: str) -> None:
         )
 
 
-async def refuse(error: BlobsmithError, send: Send) -> None:
-    """Answers with an error, and closes the connection: the rest of an upload is not read."""
+async def refuse(error: BlobsmithError, scope: Message, receive: Receive, send: Send) -> None:
+    """Answers with an error, and closes the connection: of an upload nothing is kept."""
     status, told, body = answer(error)
-    headers = [(name.encode(), value.encode()) for name, value in told.items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await EarlyResponse(body, status, told)(scope, receive, send)

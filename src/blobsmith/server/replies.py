@@ -14,6 +14,7 @@ from ..errors import BlobsmithError
 from .desk import Gone, Work
 from .faults import OWN_FAULT, answer, for_client, in_fields
 from .jobs import Built
+from .linger import EarlyResponse
 from .results import Kept, Results
 
 RESULTS = "/api/v1/results"
@@ -29,7 +30,8 @@ _REPORT_POLICY = (
 def refusal(error: BlobsmithError, status: int | None = None) -> Response:
     """The answer that an error is."""
     status, headers, body = answer(error, status)
-    return Response(body, status, headers)
+    kind = EarlyResponse if headers.get("connection") == "close" else Response
+    return kind(body, status, headers)
 
 
 def download(name: str, data: bytes, kind: str = "artifact", token: str = "") -> Response:
