@@ -31,13 +31,11 @@ docs: $(READY)
 $(V2): tests/v2/environment.py | $(READY)
 	$(BIN)/python -m tests.v2.environment
 
-# NumPy's types for Python 3.10 are older than the ones that the code is written to.
-TYPES := if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then $(BIN)/mypy; fi
-
 test: $(READY) $(V2)
+	@$(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11) and 'the tests need Python 3.11 or later, for Kornia 0.9: make clean test PYTHON=python3.12')"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(TYPES)
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2
 
@@ -51,7 +49,7 @@ test-slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(TYPES)
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench: $(READY)
