@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,3 +199,48 @@ def test_the_inline_executor_runs_here_and_keeps_errors() -> None:
     assert executor.submit(jobs.pid).result() == os.getpid()
     with pytest.raises(OperatorError):
         executor.submit(jobs.refuse).result()
+
+
+def test_a_child_without_work_is_ended_and_comes_back() -> None:
+    with LimitedExecutor(timeout=30, idle=0.05) as executor:
+        first = executor.submit(jobs.pid).result()
+        assert _ends(first)
+        assert executor.submit(jobs.pid).result() != first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their owner")
+def test_a_child_ends_with_its_owner_even_in_the_middle_of_a_job() -> None:
+    code = (
+        "from blobsmith.workers import LimitedExecutor; from tests.workers import jobs\n"
+        "pool = LimitedExecutor(timeout=300)\n"
+        "print(pool.submit(jobs.pid).result(), flush=True)\n"
+        "pool.submit(jobs.sleep, 300).result()\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    child = int(owner.stdout.readline())
+    owner.kill()
+    owner.communicate()
+    assert _ends(child)
+
+
+def test_a_fault_keeps_its_traceback_when_it_travels() -> None:
+    fault = WorkerFault("what", where="here", remedy="so")
+    fault.detail = "Traceback"
+    again = pickle.loads(pickle.dumps(fault))
+    assert (again.what, again.where, again.remedy) == ("what", "here", "so")
+    assert again.detail == "Traceback"
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process is gone, or a zombie, within a generous time."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False

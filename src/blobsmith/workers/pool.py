@@ -6,135 +6,24 @@ import atexit
 import contextlib
 import functools
 import os
-import pickle
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
-from ..errors import EnvironmentFault, UsageError
-from .channel import receive, send
+from ..errors import UsageError
+from .process import Worker, WorkerFault
+
+__all__ = [
+    "DEFAULT_MEMORY", "DEFAULT_TIMEOUT", "LimitedExecutor", "WorkerFault", "default_executor",
+    "limits_from_environment",
+]  # fmt: skip
 
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_MEMORY = 4 << 30
 _Item = tuple[Future[Any], tuple[Any, ...], Callable[[str], None] | None]
-_CRASHED = "the file may be damaged or too large; memory is limited by BLOBSMITH_MEMORY (bytes)"
-_KILLED = "something ended it, such as a system short of memory: free some, and run it again"
-_START = "from blobsmith.workers.child import main; main()"
-
-
-class WorkerFault(EnvironmentFault):
-    """An unexpected exception inside a worker; `detail` holds the worker's traceback."""
-
-    code = "internal"
-    detail = ""
-
-
-class _Worker:
-    """One child process; used by one thread at a time."""
-
-    def __init__(self, memory: int, prepare: str = "") -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        # Its temporary files have a folder of their own: a child that is killed removes none.
-        self._scratch = tempfile.TemporaryDirectory(  # closed in close()
-            prefix="blobsmith-worker-", ignore_cleanup_errors=True
-        )
-        environment = dict(os.environ, PYTHONSAFEPATH="1", TMPDIR=self._scratch.name)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(memory), *([prepare] if prepare else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=environment,
-            start_new_session=True,
-        )
-        self._jobs = cast(BinaryIO, self._process.stdin)
-        self._answers = cast(BinaryIO, self._process.stdout)
-        self._timed_out = False
-        self._ready = False
-
-    def call(
-        self, job: tuple[Any, ...], timeout: float, progress: Callable[[str], None] | None = None
-    ) -> Any:
-        timer = threading.Timer(timeout, self._expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            if not self._ready:
-                receive(self._answers, trusted=False)
-                self._ready = True
-            send(self._jobs, job)
-            kind, value = receive(self._answers, trusted=False)
-            while kind == "progress":
-                if progress is not None:
-                    progress(str(value)[:200])
-                kind, value = receive(self._answers, trusted=False)
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
-            self.kill()
-            self._process.wait()
-            raise self._death(error, timeout) from error
-        finally:
-            timer.cancel()
-        if kind == "value":
-            return value
-        if kind == "error":
-            raise value
-        name, text, trace = value
-        fault = WorkerFault(
-            f"{name}: {text}".strip(), remedy="run again with --debug and report the traceback"
-        )
-        fault.detail = trace
-        raise fault
-
-    def _death(self, error: Exception, timeout: float) -> EnvironmentFault:
-        if self._timed_out:
-            return EnvironmentFault(
-                f"a step took longer than {timeout:g} s and was stopped",
-                remedy="make the model smaller, or set BLOBSMITH_TIMEOUT (seconds) higher",
-            )
-        if isinstance(error, pickle.UnpicklingError):
-            return EnvironmentFault(str(error), remedy="do not trust the file that was read")
-        code = self._process.returncode
-        self._log.seek(0)
-        lines = self._log.read()[-2000:].decode(errors="replace").strip().splitlines()
-        reason = _signal_name(-code) if code < 0 else f"exit code {code}"
-        return EnvironmentFault(
-            f"a worker process died ({reason})",
-            where=lines[-1] if lines else "",
-            remedy=_KILLED if code == -9 else _CRASHED,
-        )
-
-    def _expire(self) -> None:
-        self._timed_out = True
-        self.kill()
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:  # Windows has no groups of processes
-                self._process.kill()
-
-    def close(self) -> None:
-        # It is idle or dead, so it holds nothing that an orderly end would save; unloading the
-        # compiler would only keep the owner waiting.
-        self.kill()
-        self._process.wait()
-        with contextlib.suppress(OSError):
-            self._jobs.close()
-        self._answers.close()
-        self._log.close()
-        self._scratch.cleanup()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
 
 
 class LimitedExecutor(Executor):
@@ -149,6 +38,8 @@ class LimitedExecutor(Executor):
         max_workers: number of child processes; they start when first needed.
         timeout: seconds for one job.
         memory: address space of a child in bytes; 0 for no limit.
+        idle: seconds after which a child without a job is ended; None: at shutdown.
+        folder: where children have their temporary files; None: the system's place for them.
     """
 
     def __init__(
@@ -157,14 +48,18 @@ class LimitedExecutor(Executor):
         *,
         timeout: float = DEFAULT_TIMEOUT,
         memory: int = DEFAULT_MEMORY,
+        idle: float | None = None,
+        folder: str | None = None,
     ) -> None:
         self.timeout = timeout
         self.memory = memory
+        self._patience = idle
+        self._folder = folder
         self._max_workers = max_workers
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
-        self._running: dict[Future[Any], _Worker] = {}
+        self._running: dict[Future[Any], Worker] = {}
         self._unwanted: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._closed = self._stopped = False
@@ -186,7 +81,13 @@ class LimitedExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Schedules ``fn(*args, **kwargs)`` in a child process."""
-        return self._submit((fn.__module__, fn.__qualname__, args, kwargs), None)
+        return self.submit_named(fn.__module__, fn.__qualname__, args, kwargs)
+
+    def submit_named(
+        self, module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Any]:
+        """`submit`, of a function that only the child imports."""
+        return self._submit((module, name, args, kwargs), None)
 
     def submit_telling(
         self, progress: Callable[[str], None], fn: Callable[..., Any], /, *args: Any
@@ -213,16 +114,25 @@ class LimitedExecutor(Executor):
         return future
 
     def _serve(self, prepare: str | None = None) -> None:
-        worker: _Worker | None = None
+        worker: Worker | None = None
         if prepare is not None:
             with contextlib.suppress(OSError):  # it is told when a job needs the child
-                worker = _Worker(self.memory, prepare)
-        while (item := self._queue.get()) is not None:
+                worker = Worker(self.memory, prepare, folder=self._folder)
+        while True:
+            try:
+                item = self._queue.get(timeout=None if worker is None else self._patience)
+            except queue.Empty:
+                if worker is not None:
+                    worker.close()
+                    worker = None
+                continue
+            if item is None:
+                break
             future, job, progress = item
             if future.set_running_or_notify_cancel():
                 try:
                     if worker is None:
-                        worker = _Worker(self.memory)
+                        worker = Worker(self.memory, folder=self._folder)
                     self._begins(future, worker)
                     result = worker.call(job, self.timeout, progress)
                 except BaseException as error:
@@ -238,7 +148,7 @@ class LimitedExecutor(Executor):
         if worker is not None:
             worker.close()
 
-    def _begins(self, future: Future[Any], worker: _Worker) -> None:
+    def _begins(self, future: Future[Any], worker: Worker) -> None:
         with self._lock:
             self._running[future] = worker
             if self._stopped or future in self._unwanted:
@@ -286,13 +196,6 @@ class LimitedExecutor(Executor):
         if wait:
             for thread in self._threads:
                 thread.join()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 @functools.cache
