@@ -97,3 +97,8 @@ def count(steps: int) -> int:
     for step in range(steps):
         tell(f"step {step}")
     return steps
+
+
+def tell_pid_and_sleep() -> None:
+    tell(str(os.getpid()))
+    time.sleep(300)

@@ -213,8 +213,8 @@ def test_a_child_ends_with_its_owner_even_in_the_middle_of_a_job() -> None:
     code = (
         "from blobsmith.workers import LimitedExecutor; from tests.workers import jobs\n"
         "pool = LimitedExecutor(timeout=300)\n"
-        "print(pool.submit(jobs.pid).result(), flush=True)\n"
-        "pool.submit(jobs.sleep, 300).result()\n"
+        "say = lambda text: print(text, flush=True)\n"
+        "pool.submit_telling(say, jobs.tell_pid_and_sleep).result()\n"
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
