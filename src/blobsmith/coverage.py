@@ -9,6 +9,7 @@ opset 12, onnxsim, compile with U8 in and FP16 out.
     table.write("coverage.md")
 
 Every case runs in a worker process with a time limit: one that hangs or crashes costs itself alone.
+With the executor of `coverage_cluster` these processes are those of a Dask cluster's machines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,11 +50,13 @@ def run_catalogue(
         shaves: SHAVEs to compile for.
         only: part of the names of the cases to run.
         on_progress: called with (cases done, cases in all, name) after each.
-        executor: runs the cases instead of worker processes of its own.
-        timeout: seconds for one case in a worker process.
+        executor: runs the cases instead of worker processes of its own; one that is not a
+            `ClusterExecutor`, which sends the file, must find it under the same path.
+        timeout: seconds for one case in a worker process of its own.
 
     Raises:
         SourceError: there is no such file, or it has no usable CASES.
+        ClusterFault: the cluster's workers cannot use it.
     """
     source = Path(path).resolve()
     names = [case_name(case) for case in load_cases(source)]
@@ -62,8 +65,13 @@ def run_catalogue(
     tell(0, len(chosen), "")
     pool = executor or _own_executor(workers, timeout)
     results: dict[int, CaseResult] = {}
+    futures: dict[Future[CaseResult], int] = {}
     try:
-        futures = {pool.submit(measure, str(source), i, shaves): i for i in chosen}
+        there, look = _handed_over(pool, source)
+        for index in chosen:
+            futures[pool.submit(measure, there, index, shaves)] = index
+        if look is not None:
+            _compare(look, names, source)
         for future in as_completed(futures):
             index = futures[future]
             group, name = names[index]
@@ -73,6 +81,8 @@ def run_catalogue(
                 results[index] = CaseResult(group, name, reason=first_line(error))
             tell(len(results), len(chosen), name)
     finally:
+        for future in futures:
+            future.cancel()  # after an error or Ctrl-C: what is done stays so
         if executor is None:
             pool.shutdown(wait=True, cancel_futures=True)
     return CoverageTable(tuple(results[i] for i in chosen), shaves, source.name)
@@ -82,6 +92,43 @@ def _own_executor(workers: int, timeout: float) -> Executor:
     from .workers import LimitedExecutor
 
     return LimitedExecutor(workers, timeout=timeout, memory=0)
+
+
+def _handed_over(pool: Executor, source: Path) -> tuple[Any, Future[list[tuple[str, str]]] | None]:
+    """The catalogue as an argument of jobs, and for a cluster, which cases are read there."""
+    from .workers.cluster import ClusterExecutor
+
+    if not isinstance(pool, ClusterExecutor):
+        return str(source), None
+    sent = pool.send(source)
+    return sent, pool.submit(case_names, sent)
+
+
+def _compare(
+    look: Future[list[tuple[str, str]]], names: list[tuple[str, str]], source: Path
+) -> None:
+    """Sees that a worker of a cluster reads the catalogue as it is read here."""
+    from .workers.cluster import ClusterFault
+
+    try:
+        same = look.result() == names
+    except SourceError as error:
+        raise ClusterFault(
+            f"on the cluster {error.what}",
+            where=source.name,
+            remedy="the file alone is sent: install what it imports on every worker",
+        ) from error
+    if not same:
+        raise ClusterFault(
+            "the catalogue has other cases on the cluster than here",
+            where=source.name,
+            remedy="let its CASES depend on nothing but the file and installed packages",
+        )
+
+
+def case_names(path: str) -> list[tuple[str, str]]:
+    """Group and name of each case; runs in a worker process."""
+    return [case_name(case) for case in load_cases(Path(path))]
 
 
 def load_cases(path: Path) -> Sequence[Any]:

@@ -102,3 +102,23 @@ def count(steps: int) -> int:
 def tell_pid_and_sleep() -> None:
     tell(str(os.getpid()))
     time.sleep(300)
+
+
+def read(path: str) -> tuple[str, str]:
+    with open(path) as file:
+        return path, file.read()
+
+
+def hang_once(path: str) -> str:
+    """Hangs, after it wrote the ids of its owner and itself to a file; answers if there is one."""
+    try:
+        with open(path, "x") as file:
+            file.write(f"{os.getppid()} {os.getpid()}\n")
+    except FileExistsError:
+        return "again"
+    time.sleep(300)
+    return "never"
+
+
+def versions() -> dict[str, str]:
+    return {"the weather": os.environ.get("WEATHER", "fair")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,14 @@ def coverage(
         typer.Option("-o", "--output", help="Table to write, .md (and .csv beside it)."),
     ] = None,
     shaves: Annotated[int, typer.Option(help="SHAVEs to compile for.")] = 8,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(help="Processes, where there is no cluster.")] = 2,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Scheduler of a Dask cluster that runs the cases, as tcp://host:8786.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Cases whose name contains this.")] = None,
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
@@ -27,18 +35,25 @@ def coverage(
         from rich.progress import Progress
 
         from ..coverage import run_catalogue
+        from ..coverage_cluster import all_answered, cluster_executor
 
         console = out.console()
-        with Progress(console=console, disable=not console.is_terminal) as bar:
+        with (
+            cluster_executor(cluster) if cluster else nullcontext() as executor,
+            Progress(console=console, disable=not console.is_terminal) as bar,
+        ):
             task = bar.add_task("cases", total=None)
 
             def advance(done: int, total: int, name: str) -> None:
                 bar.update(task, completed=done, total=total, description=name)
 
             table = run_catalogue(
-                cases, workers=workers, shaves=shaves, only=only, on_progress=advance
-            )
+                cases, workers=workers, shaves=shaves, only=only, on_progress=advance,
+                executor=executor,
+            )  # fmt: skip
         if output is not None:
             table.write(output)
         out.data.update(table.to_dict())
         out.say(table.summary_text())
+        if executor is not None:
+            all_answered(executor, len(table.results))

@@ -21,6 +21,7 @@ _PACKAGES = (
     ("kornia", "kornia", False, "pip install 'blobsmith[torch]' for the zoo"),
     ("scikit-image", "skimage", False, "pip install 'blobsmith[samples]' for photographs"),
     ("depthai", "depthai", False, "pip install 'blobsmith[oak]' for cameras"),
+    ("distributed", "distributed", False, "pip install 'blobsmith[cluster]' for Dask clusters"),
     ("luxonis-ml", "luxonis_ml", False, "pip install 'blobsmith[oak]' for archives"),
     ("fastapi", "fastapi", False, "pip install 'blobsmith[server]' for a converter service"),
 )

@@ -1,4 +1,4 @@
-"""Length-prefixed pickles between a worker process and its owner.
+"""Pickles, length-prefixed on pipes, between a worker process and its owner.
 
 The owner unpickles only classes of this package, NumPy arrays and plain containers: a worker that
 a hostile file has taken over must not be able to run code in the owner.
@@ -7,6 +7,7 @@ a hostile file has taken over must not be able to run code in the owner.
 from __future__ import annotations
 
 import builtins
+import copyreg
 import importlib
 import io
 import pickle
@@ -49,7 +50,7 @@ class _SafeUnpickler(pickle.Unpickler):
 
 def send(stream: BinaryIO, value: object) -> None:
     """Writes one value and flushes."""
-    data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    data = dump(value)
     stream.write(_HEADER.pack(len(data)))
     stream.write(data)
     stream.flush()
@@ -69,8 +70,29 @@ def receive(stream: BinaryIO, *, trusted: bool) -> Any:
     header = _read(stream, _HEADER.size)
     (size,) = _HEADER.unpack(header)
     data = _read(stream, size)
-    if trusted:
-        return pickle.loads(data)
+    return pickle.loads(data) if trusted else load(data)
+
+
+def dump(value: object) -> bytes:
+    """One value as bytes, errors in it without their tracebacks."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, protocol=pickle.HIGHEST_PROTOCOL)
+    # Dask registers a form of exceptions that only code of its own can read
+    pickler.dispatch_table = {
+        kind: reduce
+        for kind, reduce in copyreg.dispatch_table.items()
+        if not issubclass(kind, BaseException)
+    }
+    pickler.dump(value)
+    return stream.getvalue()
+
+
+def load(data: bytes) -> Any:
+    """A value that is not trusted.
+
+    Raises:
+        pickle.UnpicklingError: it holds something unexpected.
+    """
     return _SafeUnpickler(io.BytesIO(data)).load()
 
 
