@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +41,7 @@ def coverage(
 
         console = out.console()
         with (
+            nullcontext() if debug or not cluster else _without_logs(),
             cluster_executor(cluster) if cluster else nullcontext() as executor,
             Progress(console=console, disable=not console.is_terminal) as bar,
         ):
@@ -54,6 +57,17 @@ def coverage(
         if output is not None:
             table.write(output)
         out.data.update(table.to_dict())
-        out.say(table.summary_text())
         if executor is not None:
             all_answered(executor, len(table.results))
+        out.say(table.summary_text())
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Dask's client writes long tracebacks about what the command tells in a sentence."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
