@@ -167,12 +167,14 @@ def test_an_abandoned_job_ends_running_or_not_and_the_next_one_works() -> None:
 def test_stopping_ends_what_runs() -> None:
     executor = LimitedExecutor(timeout=600)
     begun = threading.Event()
+    pid = executor.submit(jobs.pid).result()
     running = executor.submit_telling(lambda _: begun.set(), jobs.tell_and_sleep, 500.0)
     waiting = executor.submit(jobs.sleep, 500.0)
     assert begun.wait(60)
     executor.stop()
     assert isinstance(running.exception(60), EnvironmentFault)
     assert waiting.cancelled()
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_killed_child_leaves_no_temporary_files() -> None:
