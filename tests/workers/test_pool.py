@@ -211,14 +211,17 @@ def test_a_child_without_work_is_ended_and_comes_back() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their owner")
-def test_a_child_ends_with_its_owner_even_in_the_middle_of_a_job() -> None:
+def test_a_child_ends_with_its_owner_even_in_the_middle_of_a_job(tmp_path: Path) -> None:
     code = (
         "from blobsmith.workers import LimitedExecutor; from tests.workers import jobs\n"
         "pool = LimitedExecutor(timeout=300)\n"
         "say = lambda text: print(text, flush=True)\n"
         "pool.submit_telling(say, jobs.tell_pid_and_sleep).result()\n"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # it leaves its temporary files
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert owner.stdout is not None
     child = int(owner.stdout.readline())
     owner.kill()
