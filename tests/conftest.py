@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.browsers import browser, open_page  # noqa: F401 - fixtures
+
 # Machines are noisy: no test asserts how long an example takes. The same examples every time, so
 # that a change is judged by itself; `pytest --hypothesis-profile explore` looks for new ones.
 settings.register_profile("blobsmith", deadline=None, derandomize=True)

@@ -16,7 +16,6 @@ import pytest
 from blobsmith.server.listen import address, bind, serve
 from blobsmith.server.settings import Settings
 from tests import graphs
-from tests.report.conftest import browser, open_page  # noqa: F401 - fixtures
 
 
 class HeldPool:
