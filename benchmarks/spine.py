@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MODULE = """
@@ -39,6 +39,15 @@ def median_ms(work: Callable[[], object], runs: int = 5) -> float:
         work()
         times.append(1000 * (time.perf_counter() - began))
     return statistics.median(times)
+
+
+def alternating_ms(works: Sequence[Callable[[], object]], runs: int = 5) -> list[float]:
+    """The median times of works that are compared: in turn, so that noise meets all alike."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(runs):
+        for work, found in zip(works, times, strict=True):
+            found.append(median_ms(work, 1))
+    return [statistics.median(found) for found in times]
 
 
 def shell(*arguments: str) -> Callable[[], object]:
@@ -89,7 +98,9 @@ def main() -> None:
             return compile_onnx(data, CompileOptions())
 
         bare = median_ms(shell(python, "-c", "pass"))
-        torch = median_ms(shell(python, "-c", "import torch, kornia"), 3)
+        torch, of_module = alternating_ms(
+            [shell(python, "-c", "import torch, kornia"), shell(*from_module, *fresh)]
+        )
         rows = [
             ("python -c pass", bare, None),
             ("import blobsmith", median_ms(shell(python, "-c", "import blobsmith")), bare + 100),
@@ -99,7 +110,7 @@ def main() -> None:
             ("build with everything, cold", median_ms(shell(*build, *fresh), 3), 2000),
             ("build, cache hit, cold", median_ms(shell(*build)), 400),
             ("import torch, kornia", torch, None),
-            ("build a module, cold", median_ms(shell(*from_module, *fresh), 3), torch + 1000),
+            ("build a module, cold", of_module, torch + 1000),
         ]  # fmt: skip
         if mo := shutil.which("mo"):
             command = [mo, "--input_model", str(model), "--output_dir", scratch]
