@@ -53,7 +53,10 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.spine
+	$(BIN)/python -m benchmarks.emulator_speed
+	$(BIN)/python -m benchmarks.fp16_analysis
+	$(BIN)/python -m benchmarks.cost_calibration
 
 coverage: $(READY)
 	$(BIN)/blobsmith coverage examples/catalogue.py -o docs/coverage.md
