@@ -81,6 +81,16 @@ def test_a_gradient_is_finer_in_fp16(border: str, compile_blob) -> None:  # type
     assert errors[1] < 0.7 * errors[0]
 
 
+def test_a_signal_of_one_axis_is_centred() -> None:
+    g = Graph(x=(1, 1, 40))
+    blurred = g.op("Conv", "x", np.full((1, 1, 3), 1 / 3, np.float32), pads=[1, 1])
+    slope = np.array([-1, 0, 1], np.float32).reshape(1, 1, 3)
+    proto = g.model(g.op("Conv", blurred, slope, pads=[1, 1]))
+    result = rewrite(proto, only=("centred-filter",), ranges=BYTES)
+    assert [a.rule for a in result.applied] == ["centred-filter"]
+    assert difference(proto, result.proto) < 1e-4
+
+
 def test_applied_once() -> None:
     once = rewrite(_chain("edge", SOBEL), only=("centred-filter",), ranges=BYTES)
     again = rewrite(once.proto, only=("centred-filter",), ranges=BYTES)

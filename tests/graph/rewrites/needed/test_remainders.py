@@ -14,11 +14,14 @@ from tests.graph.rewrites.faster.helpers import Graph, difference
 
 BYTES = {"x": (0.0, 255.0)}
 GREY = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)
+SIGNED = np.array([0.93, 0.57, -0.61], np.float32).reshape(1, 3, 1, 1)
 MIXED = np.array([[0.41, 0.35, 0.17], [0.2, 0.7, 0.07]], np.float32).reshape(2, 3, 1, 1)
 BLUR = (np.random.default_rng(3).uniform(0.2, 1, (1, 1, 3, 3)) / 5.3).astype(np.float32)
 
 
-def _graph(op: str, weights: np.ndarray, *, pad: str = "", clip: bool = False) -> onnx.ModelProto:
+def _graph(
+    op: str, weights: np.ndarray, *, pad: str = "", clip: bool = False, relu: bool = False
+) -> onnx.ModelProto:
     g = Graph(x=(1, weights.shape[1], 24, 32))
     value = "x"
     if pad:
@@ -26,7 +29,7 @@ def _graph(op: str, weights: np.ndarray, *, pad: str = "", clip: bool = False) -
     value = g.op("Conv", value, weights)
     if clip:
         value = g.op("Clip", g.op("Mul", value, 1.3), 0.0, 255.0)
-    return g.model(g.op(op, value))
+    return g.model(g.op(op, g.op("Relu", value) if relu else value))
 
 
 CASES = {
@@ -37,6 +40,7 @@ CASES = {
     "blur": _graph("Floor", BLUR, pad="reflect"),
     "blur, edge": _graph("Round", BLUR, pad="edge"),
     "to a byte": _graph("Round", GREY, clip=True),
+    "not below zero": _graph("Floor", SIGNED, relu=True),
 }
 
 

@@ -112,9 +112,10 @@ def _apply(
         if reader.op == "Pad" and attrs.get("mode", "constant") not in _BORDERS:
             rest = [rest[0], (_fill(editor, reader) or 0.0) - middle, *rest[2:]]
         elif reader in ends and any(attrs.get("pads", ())):
-            top, left, bottom, right = attrs["pads"]
-            source = b.pad(source, [0, 0, top, left, 0, 0, bottom, right], -middle)
-            attrs = attrs | {"pads": [0, 0, 0, 0]}
+            pads = list(attrs["pads"])
+            axes = len(pads) // 2  # a convolution may have one axis, or three
+            source = b.pad(source, [0, 0, *pads[:axes], 0, 0, *pads[axes:]], -middle)
+            attrs = attrs | {"pads": [0] * len(pads)}
         value = b.op(reader.op, source, *rest, **attrs)
         (results if reader in ends else made)[reader.output] = value
     b.commit([node, *moves, *ends], results)

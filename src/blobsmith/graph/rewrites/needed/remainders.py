@@ -22,6 +22,7 @@ from ..faster.linear import emit
 from ..faster.linear.form import MAX_INPUTS, Array, Axis, Form
 from ..faster.linear.step import PARTED
 from ..faster.linear.trace import trace
+from ..faster.patterns import clip_limits
 from ..rule import Approx, Change, Outcome, Refused, Rule
 
 _REST = 1 / PARTED
@@ -36,11 +37,9 @@ _MOST_CHANNELS = 16
 def find(editor: Editor, node: Node) -> Outcome:
     """Floor, Ceil or Round of a linear map of whole numbers, perhaps clipped before."""
     clip = editor.producer(node.inputs[0])
-    if clip is not None and clip.op != "Clip":
-        clip = None
-    value = clip.inputs[0] if clip is not None else node.inputs[0]
-    limits = [editor.scalar(i) if i else None for i in clip.inputs[1:]] if clip is not None else []
-    if any(limit is not None and limit != round(limit) for limit in limits):
+    limits = clip_limits(editor, clip) if clip is not None else None
+    value = clip.inputs[0] if clip is not None and limits is not None else node.inputs[0]
+    if limits is not None and any(math.isfinite(v) and v != round(v) for v in limits):
         return None
     shape, known = editor.shape(value), bounds(editor, value)
     if shape is None or len(shape) < 2 or not known.finite or known.whole:
@@ -66,8 +65,9 @@ def find(editor: Editor, node: Node) -> Outcome:
         rest = _remainder(b, form, near, {"Floor": _TIE, "Ceil": -_TIE}.get(node.op, 0.0))
         step = b.op(node.op, b.reshape(rest, shape))
         total = b.op("Add", near, step)
-        if clip is not None:
-            total = b.op("Clip", total, *(i or None for i in clip.inputs[1:]))
+        if limits is not None:
+            low, high = (v if math.isfinite(v) else None for v in limits)
+            total = b.clip(total, low, high)
         b.commit([node], {node.output: total})
 
     return Change(apply, nodes=(node,))
