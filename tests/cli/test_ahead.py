@@ -40,9 +40,11 @@ def test_a_build_starts_one_and_loads_the_checks_it_will_make(
 ) -> None:
     ahead.start_worker(["build", model])
     ahead.start_worker(["build", model, "--no-verify"])
-    ahead.start_worker(["build", "x.py:Y"])
+    ahead.start_worker(["build", "x.py:Y", "-o", "y.blob"])
+    ahead.start_worker(["build", "x.py:Y", "--no-verify"])
+    ahead.start_worker(["verify", "y.blob", "x.py:Y"])
     assert [name.partition(":")[2] for name in started] == [
-        "preload_checks", "preload", "preload_checks",
+        "preload_checks", "preload", "rehearse", "preload", "preload_checks",
     ]  # fmt: skip
 
 
@@ -65,9 +67,20 @@ def test_a_kept_build_of_the_same_bytes_needs_none(started: list[str], model: st
     assert len(started) == 2
 
 
-def test_what_is_preloaded_exists() -> None:
-    code = "from blobsmith import road; road.preload_checks()"
+def test_a_rehearsal_loads_what_a_build_takes() -> None:
+    """A worker keeps what goes wrong in it to itself, so it runs here without one."""
+    code = (
+        "import sys; from blobsmith import road; road.rehearse(); "
+        "assert {'onnxsim', 'onnxruntime', 'blobsmith.verify'} <= set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_loading_many_modules_is_not_held_up_by_the_garbage_collector() -> None:
+    code = "import gc; from blobsmith.cli import main; main(['zoo'])"
+    ended = f"import atexit, gc; atexit.register(lambda: print(gc.get_threshold()[0])); {code}"
+    done = subprocess.run([sys.executable, "-c", ended], capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) >= 10_000
 
 
 @pytest.mark.parametrize("source", ["zoo", "cache info"])

@@ -23,9 +23,16 @@ def start_worker(arguments: Sequence[str]) -> None:
     from ..errors import BlobsmithError
     from ..workers import default_executor
 
-    checks = "--no-verify" not in arguments
     with contextlib.suppress(BlobsmithError):  # the command itself tells it
-        default_executor().start("blobsmith.road:preload" + ("_checks" if checks else ""))
+        default_executor().start("blobsmith.road:" + _preparation(arguments))
+
+
+def _preparation(arguments: Sequence[str]) -> str:
+    """What the worker does until its job comes: the longer, the longer that will be."""
+    if "--no-verify" in arguments:
+        return "preload"
+    quick = arguments[0] == "verify" or any(text.lower().endswith(".onnx") for text in arguments)
+    return "preload_checks" if quick else "rehearse"
 
 
 def _is_kept(arguments: Sequence[str]) -> bool:

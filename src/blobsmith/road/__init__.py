@@ -5,7 +5,7 @@ steps     simplify, preprocess, rewrite, check, compile, verify: one function ea
 plan      the steps in order, and what is tried when a check fails
 """
 
-from .ahead import preload, preload_checks
+from .ahead import preload, preload_checks, rehearse
 from .plan import begin, run
 from .request import OnnxFile, Preprocessing, Request, Result, Step
 from .steps import OutputTooLarge, explained, parse_source
@@ -22,5 +22,6 @@ __all__ = [
     "parse_source",
     "preload",
     "preload_checks",
+    "rehearse",
     "run",
 ]
