@@ -33,6 +33,9 @@ class Corners(nn.Module):
         across = torch.tensor([[-3.0, 0.0, 3.0], [-10.0, 0.0, 10.0], [-3.0, 0.0, 3.0]])
         kernels = torch.stack((across, across.T)).unsqueeze(1)
         self.register_buffer("kernels", kernels / 32 / LEVELS)
+        # Written out: a blur of Kornia 0.8 reads sizes that the exporter has lost by then.
+        window = kornia.filters.get_gaussian_kernel1d(5, 1.0).expand(3, 1, 1, 5)
+        self.register_buffer("window", window.contiguous())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         grey = kornia.color.rgb_to_grayscale(image)
@@ -47,7 +50,9 @@ class Corners(nn.Module):
         edges = torch.sqrt(xx + yy) * LEVELS
 
         products = torch.cat((xx, yy, xy), dim=1)
-        tensor = kornia.filters.gaussian_blur2d(products, (5, 5), (1.0, 1.0))
+        padded = F.pad(products, (2, 2, 2, 2), mode="reflect")
+        tensor = F.conv2d(padded, self.window, groups=3)
+        tensor = F.conv2d(tensor, self.window.transpose(2, 3), groups=3)
         xx = tensor[:, 0:1]
         yy = tensor[:, 1:2]
         xy = tensor[:, 2:3]

@@ -20,6 +20,28 @@ def image(**more: tuple[int, ...]) -> Graph:
     return Graph(x=IMAGE, **more)
 
 
+def _padded_passes(
+    mode: str,
+    then: str = "",
+    *,
+    bias: float = 0.0,
+    first: tuple[int, int] = (1, 5),
+    strides: tuple[int, int] = (1, 1),
+) -> Callable[[Graph], Any]:
+    """A separable filter that pads before each pass."""
+
+    def build(g: Graph) -> Any:
+        rng = np.random.default_rng(3)
+        row, column = rng.random((3, 1, *first)), rng.random((3, 1, 5, 1))
+        wide = g.op("Pad", "x", np.array([0, 0, 0, 2, 0, 0, 0, 2]), mode=mode)
+        biases = [np.full(3, bias)] if bias else []
+        rows = g.op("Conv", wide, row, *biases, group=3, strides=list(strides))
+        high = g.op("Pad", rows, np.array([0, 0, 2, 0, 0, 0, 2, 0]), mode=then or mode)
+        return g.op("Relu", g.op("Conv", high, column, group=3))
+
+    return build
+
+
 @dataclass(frozen=True)
 class Case:
     """What a rule makes of a graph.
@@ -275,6 +297,18 @@ CASES = [
           "Mul", "ReduceSum", "Clip", "Pow", "Mul"), inputs=(("y", IMAGE),)),
     Case("scaled-square", "of a difference", _square, ("Mul", "Mul", "Add", "Mul", "Sqrt"),
          inputs=(("y", IMAGE),)),
+    Case("joined-pads", "of a blur", _padded_passes("reflect"), ("Pad", "Conv", "Conv", "Relu")),
+    Case("joined-pads", "zeros", _padded_passes("constant"), ("Pad", "Conv", "Conv", "Relu")),
+    Case("joined-pads", "zeros beside a bias", _padded_passes("constant", bias=1.0),
+         ("Pad", "Conv", "Pad", "Conv", "Relu"), applies=False),
+    Case("joined-pads", "repeated beside a bias", _padded_passes("edge", bias=1.0),
+         ("Pad", "Conv", "Conv", "Relu")),
+    Case("joined-pads", "a pass along both", _padded_passes("edge", first=(3, 5)),
+         ("Pad", "Conv", "Pad", "Conv", "Relu"), applies=False),
+    Case("joined-pads", "another border", _padded_passes("edge", "reflect"),
+         ("Pad", "Conv", "Pad", "Conv", "Relu"), applies=False),
+    Case("joined-pads", "every other row", _padded_passes("edge", strides=(2, 1)),
+         ("Pad", "Conv", "Pad", "Conv", "Relu"), applies=False),
     Case("channel-sum", "mean", lambda g: g.op("ReduceMean", "x", axes=[1], keepdims=0), ("Conv",)),
     Case("channel-sum", "over space", lambda g: g.op("ReduceMean", "x", axes=[2, 3]),
          ("ReduceMean",), applies=False),

@@ -15,9 +15,9 @@ from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
 from ..rule import Approx, Change, Outcome, Rule
+from .patterns import REPEATING, pad_fill
 
 _MOVES = frozenset({"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Identity"})
-_BORDERS = ("edge", "reflect", "wrap", "symmetric")
 _WORTH = 0.75
 _MOST_NODES = 32
 _ROUNDING = 0.01
@@ -35,13 +35,6 @@ def _sees_no_constant(editor: Editor, node: Node) -> bool:
     return bool(np.all(half.reshape(len(half), -1).sum(axis=1) == 0))
 
 
-def _fill(editor: Editor, node: Node) -> float | None:
-    """The number that a Pad adds, 0 where it repeats pixels; None where that is not known."""
-    if node.attrs.get("mode", "constant") in _BORDERS:
-        return 0.0
-    return editor.scalar(node.input(2)) if node.input(2) else 0.0
-
-
 def _between(editor: Editor, node: Node) -> tuple[list[Node], list[Node]] | None:
     """What moves a filter's pixels, and the convolutions at the ends; None if it is read else."""
     moves: list[Node] = []
@@ -56,7 +49,9 @@ def _between(editor: Editor, node: Node) -> tuple[list[Node], list[Node]] | None
                 return None
             if reader.op == "Conv" and _sees_no_constant(editor, reader):
                 ends.append(reader)
-            elif reader.op in _MOVES or (reader.op == "Pad" and _fill(editor, reader) is not None):
+            elif reader.op in _MOVES or (
+                reader.op == "Pad" and pad_fill(editor, reader) is not None
+            ):
                 moves.append(reader)
                 pending.append(reader.output)
             else:
@@ -109,8 +104,8 @@ def _apply(
         b.like = reader
         source, attrs = made[reader.inputs[0]], reader.attrs
         rest: list[str | float | None] = [i or None for i in reader.inputs[1:]]
-        if reader.op == "Pad" and attrs.get("mode", "constant") not in _BORDERS:
-            rest = [rest[0], (_fill(editor, reader) or 0.0) - middle, *rest[2:]]
+        if reader.op == "Pad" and attrs.get("mode", "constant") not in REPEATING:
+            rest = [rest[0], (pad_fill(editor, reader) or 0.0) - middle, *rest[2:]]
         elif reader in ends and any(attrs.get("pads", ())):
             pads = list(attrs["pads"])
             axes = len(pads) // 2  # a convolution may have one axis, or three

@@ -71,6 +71,17 @@ def clip_limits(editor: Editor, node: Node) -> tuple[float, float] | None:
     return float(limits[0]), float(limits[1])
 
 
+REPEATING = frozenset({"edge", "reflect", "wrap", "symmetric"})
+"""The modes of a Pad that add pixels of the picture, not a number."""
+
+
+def pad_fill(editor: Editor, node: Node) -> float | None:
+    """The number that a Pad adds, 0 where it repeats pixels; None where that is not known."""
+    if node.attrs.get("mode", "constant") in REPEATING:
+        return 0.0
+    return editor.scalar(node.input(2)) if node.input(2) else 0.0
+
+
 def mask(editor: Editor, value: str) -> str | None:
     """The boolean that a value is the 0 or 1 of, if it is a Cast of one."""
     node = editor.producer(value)
