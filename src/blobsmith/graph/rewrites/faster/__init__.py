@@ -28,12 +28,14 @@ from . import (
     squares,
     staying,
     weighted_sums,
+    windows,
 )
 
 RULES: tuple[Rule, ...] = (
     shared.RULE,
     norms.RULE,
     decided.RULE,
+    windows.RULE,
     movement.RULE,
     channels_last.RULE,
     layouts.RULE,

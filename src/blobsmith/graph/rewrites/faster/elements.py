@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -12,6 +13,9 @@ from ...node import Node
 
 Index = npt.NDArray[np.int64]
 Known = Mapping[str, Index]
+
+_MOST_ELEMENTS = 1 << 22
+_MOST_NODES = 400
 
 VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
 """Operators that only rename dimensions."""
@@ -92,3 +96,58 @@ _RUN: dict[str, Callable[[Editor, Node, Index, Known], list[Index] | None]] = {
 
 MOVING = VIEWS | frozenset(_RUN)
 """Operators that `run` knows."""
+
+
+def stretch(editor: Editor, last: Node) -> tuple[dict[str, int], tuple[Node, ...]] | None:
+    """What the stretch that ends here reads, and its nodes; None if it is too large.
+
+    Every value that is read comes with the number of its first element.
+    """
+    sources: dict[str, int] = {}
+    found: dict[Node, None] = {}
+    pending, count = [last], 0
+    while pending:
+        node = pending.pop()
+        if node in found:
+            continue
+        found[node] = None
+        if len(found) > _MOST_NODES:
+            return None
+        for value in _reads(node):
+            maker, shape = editor.producer(value), editor.shape(value)
+            if maker is not None and maker.op in MOVING and not maker.domain:
+                pending.append(maker)
+            elif value not in sources:
+                if shape is None or (count := count + math.prod(shape)) > _MOST_ELEMENTS:
+                    return None
+                sources[value] = count - math.prod(shape)
+    return sources, tuple(n for n in editor.sorted() if n in found)
+
+
+def _reads(node: Node) -> list[str]:
+    return list(node.inputs) if node.op == "Concat" else node.inputs[:1]
+
+
+def numbers(
+    editor: Editor, sources: dict[str, int], nodes: tuple[Node, ...]
+) -> dict[str, Index] | None:
+    """The numbers of the elements in every value of a stretch; None where it cannot be run."""
+    known: dict[str, Index] = {}
+    for name, first in sources.items():
+        shape = editor.shape(name) or ()
+        known[name] = first + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
+    for node in nodes:
+        made = run(editor, node, known)
+        if made is None:
+            return None
+        known.update(zip(node.outputs, made, strict=True))
+    return known
+
+
+def places(index: Index, shape: tuple[int, ...]) -> list[Index]:
+    """Element numbers as positions. (numpy 2.4's unravel_index is wrong for some large arrays.)"""
+    places, rest = [], index
+    for size in reversed(shape):
+        rest, place = np.divmod(rest, size)
+        places.append(place)
+    return places[::-1]

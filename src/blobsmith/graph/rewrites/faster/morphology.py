@@ -27,7 +27,7 @@ Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
     """For every pixel, the shifted pixels of one source of which the extreme is taken."""
 
     source: str
@@ -53,12 +53,7 @@ def find(editor: Editor, node: Node) -> Outcome:
 
     def apply() -> None:
         b = Builder(editor, like=node)
-        h, w = shape[-2:]
-        image = b.reshape(window.source, (1, int(np.prod(shape[:-2])), h, w))
-        image = b.op("Neg", image) if kind == "Min" else image
-        parts = [_pool(b, image, rectangle, window.size) for rectangle in rectangles]
-        result = b.max(parts)
-        result = b.op("Neg", result) if kind == "Min" else result
+        result = pooled(b, window, rectangles, kind)
         b.commit(old, {node.output: b.reshape(result, b.shape(node.output))})
 
     return Change(apply, nodes=tuple(old), by_cost=True, signature=node.output)
@@ -82,12 +77,10 @@ def _leaves(editor: Editor, node: Node, kind: str, old: list[Node]) -> list[Form
         old.append(node)
         return found
     form = trace(editor, node.inputs[0])
-    axes = node.attrs.get("axes")
-    if axes is None and node.input(1):
-        axes = editor.ints(node.input(1))
+    axes = axes_of(editor, node)
     if form is None or axes is None or len(axes) != 1 or form.flat:
         return []
-    axis = int(axes[0]) % len(form.shape)
+    axis = axes[0]
     if axis >= len(form.lead):
         return []
     rows = np.moveaxis(np.arange(form.rows).reshape(form.lead), axis, 0).reshape(
@@ -100,7 +93,15 @@ def _leaves(editor: Editor, node: Node, kind: str, old: list[Node]) -> list[Form
     ]
 
 
-def _window(forms: list[Form]) -> _Window | None:
+def axes_of(editor: Editor, node: Node) -> list[int] | None:
+    """The axes of a reduction, counted from the start; None if they are computed, or all."""
+    rank, axes = editor.rank(node.inputs[0]), node.attrs.get("axes")
+    if axes is None and node.input(1):
+        axes = editor.ints(node.input(1))
+    return None if axes is None or rank is None else sorted(int(a) % rank for a in axes)
+
+
+def _window(forms: list[Form]) -> Window | None:
     """The shifts, if every form is its source, shifted."""
     first = forms[0]
     shifts: set[Shift] = set()
@@ -121,7 +122,7 @@ def _window(forms: list[Form]) -> _Window | None:
         if not np.array_equal(form.kernel[:, :, u, v], np.eye(form.rows)):
             return None
         shifts.add((form.y.start + u, form.x.start + v))
-    return _Window(first.sources[0], frozenset(shifts), (first.y.size, first.x.size))
+    return Window(first.sources[0], frozenset(shifts), (first.y.size, first.x.size))
 
 
 def cover(shifts: frozenset[Shift]) -> list[Rectangle] | None:
@@ -156,6 +157,15 @@ def _rectangles(shifts: frozenset[Shift]) -> list[Rectangle]:
             widest = columns
             found.append((y, x, rows, columns))
     return found
+
+
+def pooled(b: Builder, window: Window, rectangles: list[Rectangle], kind: str) -> str:
+    """The largest ("Max") or smallest ("Min") of a window's pixels, as (1, channels, H, W)."""
+    shape = b.shape(window.source)
+    image = b.reshape(window.source, (1, int(np.prod(shape[:-2])), *shape[-2:]))
+    image = b.op("Neg", image) if kind == "Min" else image
+    result = b.max([_pool(b, image, rectangle, window.size) for rectangle in rectangles])
+    return b.op("Neg", result) if kind == "Min" else result
 
 
 def _pool(b: Builder, image: str, rectangle: Rectangle, size: tuple[int, int]) -> str:

@@ -18,10 +18,8 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..rule import Change, Outcome, Rule
-from .elements import MOVING, VIEWS, Index, run
+from .elements import MOVING, VIEWS, Index, numbers, places, stretch
 
-_MOST_ELEMENTS = 1 << 22
-_MOST_NODES = 400
 _MOST_DIMS = 6
 _TRANSPOSING = frozenset({"Transpose", "DepthToSpace", "SpaceToDepth"})
 
@@ -47,10 +45,10 @@ def find(editor: Editor, node: Node) -> Outcome:
     value = node.output
     if not _ends(editor, node):
         return None
-    stretch = _stretch(editor, node)
-    if stretch is None:
+    begun = stretch(editor, node)
+    if begun is None:
         return None
-    sources, nodes = stretch
+    sources, nodes = begun
     found = _walk(editor, sources, value, nodes)
     if found is None:
         return None
@@ -89,41 +87,11 @@ def _ends(editor: Editor, node: Node) -> bool:
     return node.output in editor.outputs or any(r.op not in MOVING for r in readers)
 
 
-def _stretch(editor: Editor, last: Node) -> tuple[dict[str, int], tuple[Node, ...]] | None:
-    """What the stretch that ends here reads, and its nodes; None if it is too large.
-
-    Every value that is read comes with the number of its first element.
-    """
-    sources: dict[str, int] = {}
-    found: dict[Node, None] = {}
-    pending, count = [last], 0
-    while pending:
-        node = pending.pop()
-        if node in found:
-            continue
-        found[node] = None
-        if len(found) > _MOST_NODES:
-            return None
-        for value in _moved(node):
-            maker, shape = editor.producer(value), editor.shape(value)
-            if maker is not None and maker.op in MOVING and not maker.domain:
-                pending.append(maker)
-            elif value not in sources:
-                if shape is None or (count := count + math.prod(shape)) > _MOST_ELEMENTS:
-                    return None
-                sources[value] = count - math.prod(shape)
-    return sources, tuple(n for n in editor.sorted() if n in found)
-
-
-def _moved(node: Node) -> list[str]:
-    return list(node.inputs) if node.op == "Concat" else node.inputs[:1]
-
-
 def _walk(
     editor: Editor, sources: dict[str, int], value: str, nodes: tuple[Node, ...]
 ) -> tuple[str, _Walk] | None:
     """The only source whose elements arrive, and how the value walks through it."""
-    known = _numbers(editor, sources, nodes)
+    known = numbers(editor, sources, nodes)
     if known is None or not known[value].size:
         return None
     index = known[value]
@@ -136,32 +104,16 @@ def _walk(
     return None
 
 
-def _numbers(
-    editor: Editor, sources: dict[str, int], nodes: tuple[Node, ...]
-) -> dict[str, Index] | None:
-    """The numbers of the elements in every value of a stretch; None where it cannot be run."""
-    known: dict[str, Index] = {}
-    for name, first in sources.items():
-        shape = editor.shape(name) or ()
-        known[name] = first + np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-    for node in nodes:
-        made = run(editor, node, known)
-        if made is None:
-            return None
-        known.update(zip(node.outputs, made, strict=True))
-    return known
-
-
 def plain_source(editor: Editor, value: str, perm: Sequence[int]) -> str | None:
     """The value whose elements, in their order, are those of another one transposed; or None."""
     maker = editor.producer(value)
     if maker is None or maker.op not in MOVING or maker.domain:
         return None
-    stretch = _stretch(editor, maker)
-    if stretch is None or len(stretch[0]) != 1:
+    begun = stretch(editor, maker)
+    if begun is None or len(begun[0]) != 1:
         return None
-    sources, nodes = stretch
-    known = _numbers(editor, sources, nodes)
+    sources, nodes = begun
+    known = numbers(editor, sources, nodes)
     if known is None or len(perm) != known[value].ndim:
         return None
     [source] = sources
@@ -186,14 +138,14 @@ def _constant(editor: Editor, node: Node, source: str, nodes: tuple[Node, ...]) 
 
 def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
     """The walk of an array of element numbers through an array of the given shape."""
-    places = _places(index, shape)
-    box_low = [int(p.min()) for p in places]
-    box_high = [int(p.max()) + 1 for p in places]
+    at = places(index, shape)
+    box_low = [int(p.min()) for p in at]
+    box_high = [int(p.max()) + 1 for p in at]
     box = tuple(h - lo for lo, h in zip(box_low, box_high, strict=True))
     if math.prod(box) != index.size:
         return None
     inside = np.zeros_like(index)
-    for place, low, size in zip(places, box_low, box, strict=True):
+    for place, low, size in zip(at, box_low, box, strict=True):
         inside = inside * size + (place - low)
     dims = _dims(inside)
     if dims is None:
@@ -210,15 +162,6 @@ def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
     order = tuple(by_stride.index(i) for i in range(len(dims)))
     sizes = tuple(dims[i][0] for i in by_stride)
     return _Walk(tuple(box_low), tuple(box_high), sizes, order)
-
-
-def _places(index: Index, shape: tuple[int, ...]) -> list[Index]:
-    """Element numbers as positions. (numpy 2.4's unravel_index is wrong for some large arrays.)"""
-    places, rest = [], index
-    for size in reversed(shape):
-        rest, place = np.divmod(rest, size)
-        places.append(place)
-    return places[::-1]
 
 
 def _dims(index: Index) -> list[tuple[int, int]] | None:
