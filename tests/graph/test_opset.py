@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from blobsmith.errors import OpsetError
+from blobsmith.errors import ModelError, OpsetError
 from blobsmith.graph import equivalence, lines, opset, opset_adapters
 from blobsmith.graph.opset_scope import Scope
 
@@ -101,9 +101,26 @@ LOWERED = {
 }  # fmt: skip
 
 
+NOT_IN_OLD_RUNTIMES = {"ReduceMin over none", "Swish"}
+
+
+def _runs(proto: onnx.ModelProto) -> bool:
+    """Whether the installed ONNX Runtime runs a graph: Python 3.10 has none after 1.23."""
+    try:
+        equivalence.run(proto, opset.feeds_for(proto)[0])
+    except ModelError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", LOWERED)
 def test_operator_is_lowered_and_computes_the_same(name: str) -> None:
     before = LOWERED[name]
+    if not _runs(before):  # what cannot be compared is refused
+        with pytest.raises(ModelError, match="ONNX Runtime cannot"):
+            opset.lower(before)
+        assert name in NOT_IN_OLD_RUNTIMES
+        return
     after = opset.lower(before)
     assert opset.version(after) == 15
     onnx.checker.check_model(after, full_check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -12,6 +13,8 @@ from blobsmith import zoo
 from blobsmith.errors import BlobsmithError, SourceError, UsageError
 from blobsmith.sources import load
 from blobsmith.sources.resolve import resolve
+
+from .modules import Halve
 
 HERE = Path(__file__).parent
 FILE = HERE / "modules.py"
@@ -138,6 +141,15 @@ def test_shape_that_nobody_gave_is_asked_for() -> None:
     with pytest.raises(UsageError, match="inputs 'first', 'second'") as caught:
         load(f"{FILE}:Subtract")
     assert "--input first=1x3x300x300 --input second=1x3x300x300" in caught.value.remedy
+
+
+def test_a_declared_input_that_is_no_parameter_is_told() -> None:
+    class Typo(Halve):
+        blobsmith_inputs: ClassVar = {"imag": (1, 3, 8, 10)}
+
+    with pytest.raises(UsageError, match="declares an input 'imag'") as caught:
+        load(Typo)
+    assert "image" in caught.value.remedy
 
 
 def test_unknown_input_is_answered_with_the_known_ones() -> None:

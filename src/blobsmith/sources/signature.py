@@ -84,6 +84,13 @@ def of_function(
     own = normalise(getattr(target, DECLARATION, None))
     known = {spec.name: spec for spec in declared}
     names, keywords = _parameters(target, [*requests, *own, *known], origin)
+    stray = [name for name in own if name not in names]
+    if stray:
+        raise UsageError(
+            f"{origin} declares an input {stray[0]!r} that it does not take",
+            where=DECLARATION,
+            remedy=f"name them as forward's parameters: {', '.join(names) or 'it has none'}",
+        )
     unknown = [name for name in requests if name not in names]
     if unknown:
         close = difflib.get_close_matches(unknown[0], names, n=1)

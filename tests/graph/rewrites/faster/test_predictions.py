@@ -16,10 +16,11 @@ import pytest
 
 from blobsmith.blob import Blob
 from blobsmith.cost import predict
-from blobsmith.coverage_case import export_plainly
 from blobsmith.emulator import Emulator
 from blobsmith.errors import BlobsmithError
 from blobsmith.graph.rewrites import rewrite
+from blobsmith.graph.simplify import simplify
+from blobsmith.sources import load
 
 SMALL = (1, 3, 120, 160)
 GRAY = (1, 1, 120, 160)
@@ -112,7 +113,7 @@ def _exported(target: Target) -> onnx.ModelProto:
             return function(*inputs)
 
     shapes = {f"x{i}": shape for i, shape in enumerate(target.shapes)}
-    return onnx.load_model_from_string(export_plainly(Module().eval(), shapes))
+    return simplify(load(Module().eval(), inputs=shapes).proto).proto
 
 
 def _rewritten(
