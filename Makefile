@@ -32,7 +32,6 @@ $(V2): tests/v2/environment.py | $(READY)
 	$(BIN)/python -m tests.v2.environment
 
 test: $(READY) $(V2)
-	@$(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11) and 'the tests need Python 3.11 or later, for Kornia 0.9: make clean test PYTHON=python3.12')"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

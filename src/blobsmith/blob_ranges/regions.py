@@ -8,6 +8,7 @@ U8), which range was written there last. Moving data is moving entries of this m
 from __future__ import annotations
 
 from math import gcd
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ class Memory:
         )
         return view
 
-    def put(self, buffer: Buffer, entries: Ids | np.ndarray | int) -> None:
+    def put(self, buffer: Buffer, entries: Ids | np.ndarray[Any, Any] | int) -> None:
         """Writes entries over an operand, all the units of each element."""
         key = (buffer.location, max(buffer.io_index, 0))
         view = self.view(buffer)
@@ -167,7 +168,7 @@ class Memory:
         kind = {"fp16": "<f2", "fp32": "<f4", "i32": "<i4", "u8": "u1", "i8": "i1"}
         dtype = np.dtype(kind[buffer.desc.dtype])
         data = np.frombuffer(self.blob.data, np.uint8)[self.blob.const_offset : self.blob.size]
-        view: np.ndarray = np.ndarray(
+        view: np.ndarray[Any, Any] = np.ndarray[Any, Any](
             buffer.desc.shape, dtype, data.data, buffer.offset, buffer.desc.strides[::-1]
         )
         return view.astype(np.float64)

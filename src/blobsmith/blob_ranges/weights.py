@@ -5,7 +5,7 @@ The order of weights in memory is that of docs/blob-format.md, sections 4.4 and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -197,7 +197,7 @@ def _with_vector(
 ) -> Interval:
     if index < 0 or stage.buffers[index].location is Location.NONE:
         return value
-    vector = memory.constants(stage.buffers[index]).reshape(-1)
+    vector: np.ndarray[Any, Any] = memory.constants(stage.buffers[index]).reshape(-1)
     vector = vector[op.out_chan_offset : op.out_chan_offset + op.out_num_chans]
     constant = make(vector, vector)
     return ar.multiply(value, constant) if multiply else ar.add(value, constant)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..blob.records import Buffer, Location, Stage, TensorDesc
 from ..errors import BlobError
+from .arrays import Array
 from .memory import Memory
 from .operands import Scratch, Source, Step, Target, aligned
 from .primitives import HALF_LIMIT
@@ -147,7 +148,7 @@ class StageContext:
         self.spend(buffer.desc.elements)
         return Target(self.memory, self.scratch, buffer, slot)
 
-    def constant(self, index: int) -> np.ndarray:
+    def constant(self, index: int) -> Array:
         """A constant operand: FP32 for FP16, otherwise as stored.
 
         Raises:
@@ -158,7 +159,7 @@ class StageContext:
             raise self.fail(f"operand {index} is no constant, which is not supported here")
         return Source(self.memory, self.scratch, buffer, "constant").data
 
-    def raw(self, index: int, *, write: bool = False) -> np.ndarray:
+    def raw(self, index: int, *, write: bool = False) -> Array:
         """An operand's memory itself as unsigned integers of its element size, in memory order."""
         buffer = self.buffer(index)
         if write and buffer.location is Location.BLOB:
@@ -167,7 +168,7 @@ class StageContext:
         view = self.memory.view(buffer)
         return view.view(f"<u{view.dtype.itemsize}")
 
-    def detached(self, view: np.ndarray, target: np.ndarray, slot: str = "detached") -> np.ndarray:
+    def detached(self, view: Array, target: Array, slot: str = "detached") -> Array:
         """`view`, or a scratch copy of it (adding a step) if it may overlap `target`."""
         if not np.may_share_memory(view, target):
             return view
@@ -175,7 +176,7 @@ class StageContext:
         self.then(lambda: np.copyto(copy, view))
         return copy
 
-    def aligned(self, source: Source, like: TensorDesc) -> np.ndarray:
+    def aligned(self, source: Source, like: TensorDesc) -> Array:
         """The source's data with the dimensions of `like` (by dim id, broadcastable)."""
         try:
             return aligned(source.data, source.desc, like)
@@ -210,7 +211,12 @@ class StageContext:
         """Logs a warning at this stage."""
         self.log.add(RunWarning(self.stage.index, self.stage.type_name, kind, count, detail))
 
-    def _report(self, exact: np.ndarray, bits: np.ndarray, inputs: list[np.ndarray]) -> None:
+    def _report(
+        self,
+        exact: Array,
+        bits: Array,
+        inputs: list[Array],
+    ) -> None:
         result = bits.view(np.float16)
         finite = np.isfinite(exact)
         rounded = int(np.count_nonzero(finite & ~np.isfinite(result)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import Array
 from .context import MACS_PER_UNIT, StageContext
 from .direct import MOST_TAPS, plan_direct
 from .geometry import Geometry, plan_padded
@@ -33,10 +34,10 @@ _MACS_PER_NS = 50.0
 
 def plan_convolution(
     ctx: StageContext,
-    x: np.ndarray,
-    weights: np.ndarray,
-    bias: np.ndarray | None,
-    out: np.ndarray,
+    x: Array,
+    weights: Array,
+    bias: Array | None,
+    out: Array,
     geometry: Geometry,
 ) -> None:
     """Adds the steps of ``out[o] = bias[o] + sum_i x[i] * weights[o, i]`` with zero padding.
@@ -88,9 +89,9 @@ def plan_convolution(
 
 def plan_depthwise(
     ctx: StageContext,
-    x: np.ndarray,
-    weights: np.ndarray,
-    out: np.ndarray,
+    x: Array,
+    weights: Array,
+    out: Array,
     geometry: Geometry,
 ) -> None:
     """Adds the steps of ``out[c] = x[c] * weights[c]``, one kernel for each channel.
@@ -121,7 +122,12 @@ def plan_depthwise(
             ctx.then(*_tap(part, tap, term if ky or kx else out, out))
 
 
-def _tap(part: np.ndarray, tap: np.ndarray, term: np.ndarray, out: np.ndarray) -> list[Step]:
+def _tap(
+    part: Array,
+    tap: Array,
+    term: Array,
+    out: Array,
+) -> list[Step]:
     steps: list[Step] = [lambda: np.multiply(part, tap, out=term)]
     if term is not out:
         steps.append(lambda: np.add(out, term, out=out))

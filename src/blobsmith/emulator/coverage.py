@@ -6,6 +6,7 @@ import numpy as np
 
 from ..blob.reader import Blob
 from ..blob.records import Buffer, Location, Stage
+from .arrays import Array
 from .memory import STORAGE, Memory, Region, all_stages, storage_array
 
 
@@ -18,7 +19,7 @@ def unwritten_reads(blob: Blob, memory: Memory) -> tuple[int, ...]:
     Returns:
         Indices of the stages that do so.
     """
-    written: dict[Region, np.ndarray] = {}
+    written: dict[Region, Array] = {}
     reach: dict[Region, tuple[int, int]] = {}
     found: list[int] = []
     for stage in all_stages(blob):
@@ -45,7 +46,7 @@ def unwritten_reads(blob: Blob, memory: Memory) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _marks(written: dict[Region, np.ndarray], memory: Memory, buffer: Buffer) -> np.ndarray:
+def _marks(written: dict[Region, Array], memory: Memory, buffer: Buffer) -> Array:
     key = (buffer.location, max(buffer.io_index, 0))
     if key not in written:
         written[key] = np.zeros(memory.region(buffer).size, np.uint8)

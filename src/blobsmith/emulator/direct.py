@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from .arrays import Array
 from .context import StageContext
 from .geometry import Geometry, filler, plan_padded
 from .operands import Step
@@ -15,7 +16,7 @@ MOST_TAPS = 121
 """Above 11x11 taps filter2D turns to a Fourier transform, which smears inf over the picture."""
 
 
-def _pieces(kernel: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+def _pieces(kernel: Array) -> Iterator[tuple[int, int, Array]]:
     """The kernel's non-zero part in pieces that filter2D sums tap by tap: row, column, piece."""
     rows, columns = np.flatnonzero(kernel.any(axis=1)), np.flatnonzero(kernel.any(axis=0))
     if not rows.size:
@@ -33,10 +34,10 @@ def _pieces(kernel: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
 
 def plan_direct(
     ctx: StageContext,
-    x: np.ndarray,
-    kernels: list[list[tuple[int, np.ndarray]]],
-    bias: np.ndarray | None,
-    out: np.ndarray,
+    x: Array,
+    kernels: list[list[tuple[int, Array]]],
+    bias: Array | None,
+    out: Array,
     geometry: Geometry,
 ) -> None:
     """One filter2D for each input channel and (dilated) kernel that an output channel lists."""
@@ -81,7 +82,7 @@ def plan_direct(
             ctx.then(filler(out[o], start))
 
 
-def _deposit(place: np.ndarray, part: np.ndarray, first: bool) -> list[Step]:
+def _deposit(place: Array, part: Array, first: bool) -> list[Step]:
     if not first:
         return [lambda: np.add(place, part, out=place)]
     if part.ctypes.data == place.ctypes.data:
@@ -90,11 +91,11 @@ def _deposit(place: np.ndarray, part: np.ndarray, first: bool) -> list[Step]:
 
 
 def _filter(
-    source: np.ndarray,
-    kernel: np.ndarray,
+    source: Array,
+    kernel: Array,
     anchor: tuple[int, int],
     delta: float,
-    place: np.ndarray,
+    place: Array,
 ) -> Step:
     def run() -> None:
         result = cv2.filter2D(source, cv2.CV_32F, kernel, place, anchor, delta, cv2.BORDER_CONSTANT)

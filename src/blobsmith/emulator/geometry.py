@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import Array
 from .context import StageContext
 from .operands import Step
 from .relayout import planned_copy
@@ -33,7 +34,7 @@ class Geometry:
         """Elements of a kernel with its dilation's gaps filled by zeros."""
         return ((kh - 1) * self.dilation_y + 1) * ((kw - 1) * self.dilation_x + 1)
 
-    def dilated(self, kernel: np.ndarray) -> np.ndarray:
+    def dilated(self, kernel: Array) -> Array:
         """The kernel (kh, kw) with its dilation's gaps filled by zeros."""
         if self.dilation_y == self.dilation_x == 1:
             return kernel
@@ -46,13 +47,13 @@ class Geometry:
 
 def plan_padded(
     ctx: StageContext,
-    x: np.ndarray,
+    x: Array,
     size: tuple[int, int],
     top: int,
     left: int,
     value: float = 0.0,
     slot: str = "padded",
-) -> np.ndarray:
+) -> Array:
     """`x` (C, H, W) moved by `top`, `left` in planes of `size`, filled up with `value`.
 
     A view where nothing has to be filled and rows are dense, else scratch memory and steps.
@@ -78,6 +79,6 @@ def plan_padded(
     return padded
 
 
-def filler(place: np.ndarray, value: float) -> Step:
+def filler(place: Array, value: float) -> Step:
     """A step that fills an array."""
     return lambda: np.copyto(place, value)

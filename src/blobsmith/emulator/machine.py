@@ -12,6 +12,7 @@ from ..blob.reader import Blob
 from ..blob.records import Location
 from ..errors import BlobError, FrameError
 from ..tensors import NUMPY_NAMES, TensorSpec
+from .arrays import Array
 from .coverage import unwritten_reads
 from .memory import Memory
 from .operands import Scratch
@@ -77,7 +78,7 @@ class Emulator:
         """Bytes of the emulated memory and of the shared work arrays."""
         return self._memory.nbytes + self._scratch.nbytes
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> RunResult:
+    def run(self, inputs: Mapping[str, Array]) -> RunResult:
         """Executes all stages once for each sample of the batch.
 
         Args:
@@ -127,14 +128,14 @@ class Emulator:
                 ) from error
 
 
-def _slice(array: np.ndarray, sample: int, batch: int) -> np.ndarray:
+def _slice(array: Array, sample: int, batch: int) -> Array:
     if batch == 1:
         return array
     each = array.shape[0] // batch
     return array[sample * each : (sample + 1) * each]
 
 
-def _checked(spec: TensorSpec, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def _checked(spec: TensorSpec, inputs: Mapping[str, Array]) -> Array:
     wanted = np.dtype(NUMPY_NAMES[spec.dtype])
     shape = "x".join(map(str, spec.shape))
     if spec.name not in inputs:

@@ -8,14 +8,16 @@ operand a NumPy view on them, once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ..blob.reader import Blob
 from ..blob.records import Buffer, IOInfo, Location, Stage
 from ..errors import BlobError
+from .arrays import Array
 
-STORAGE: dict[str, np.dtype] = {
+STORAGE: dict[str, np.dtype[Any]] = {
     "fp16": np.dtype("<f2"),
     "u8": np.dtype("u1"),
     "i32": np.dtype("<i4"),
@@ -42,14 +44,18 @@ def all_stages(blob: Blob) -> Iterator[Stage]:
 
 
 def storage_array(
-    region: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...], at: int
-) -> np.ndarray:
+    region: Array,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    at: int,
+) -> Array:
     """A strided array on a region's bytes; NumPy checks that it stays inside.
 
     Raises:
         ValueError: the array would leave the region.
     """
-    array: np.ndarray = np.ndarray(shape, dtype, region.data, at, strides)
+    array: Array = Array(shape, dtype, region.data, at, strides)
     return array
 
 
@@ -85,11 +91,11 @@ class Memory:
             )
         self.poison = poison
         constants = np.frombuffer(blob.data, np.uint8)[blob.const_offset : blob.size]
-        self._regions: dict[Region, np.ndarray] = {
+        self._regions: dict[Region, Array] = {
             key: np.zeros(-(-size // 64) * 64, np.uint8) for key, size in sizes.items()
         }
         self._regions[(Location.BLOB, 0)] = constants
-        self._stale: list[np.ndarray] = []
+        self._stale: list[Array] = []
         self.reset(everything=True)
 
     @property
@@ -97,11 +103,11 @@ class Memory:
         """Bytes of all regions, the constants included."""
         return sum(region.nbytes for region in self._regions.values())
 
-    def region(self, buffer: Buffer) -> np.ndarray:
+    def region(self, buffer: Buffer) -> Array:
         """The bytes of the region in which an operand lies."""
         return self._regions[(buffer.location, max(buffer.io_index, 0))]
 
-    def view(self, buffer: Buffer) -> np.ndarray:
+    def view(self, buffer: Buffer) -> Array:
         """An operand in memory order, outermost dimension first, in its storage type.
 
         Raises:
@@ -119,7 +125,7 @@ class Memory:
             self.region(buffer), dtype, desc.shape, desc.strides[::-1], buffer.offset
         )
 
-    def io_view(self, info: IOInfo, location: Location) -> np.ndarray:
+    def io_view(self, info: IOInfo, location: Location) -> Array:
         """A whole input or output in memory order, outermost dimension first."""
         region = self._regions[(location, info.index)]
         desc = info.desc

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from ..blob.records import Buffer, Location, TensorDesc
+from .arrays import Array
 from .memory import Memory
 from .primitives import planned_cast
 
 Step = Callable[[], object]
 
-COMPUTE: dict[str, np.dtype] = {
+COMPUTE: dict[str, np.dtype[Any]] = {
     "fp16": np.dtype(np.float32),
     "fp32": np.dtype(np.float32),
     "i32": np.dtype(np.int32),
@@ -31,9 +33,9 @@ class Scratch:
     """Work arrays shared by all stages; their content lasts no longer than one stage."""
 
     def __init__(self) -> None:
-        self._pool: dict[tuple[str, int], np.ndarray] = {}
+        self._pool: dict[tuple[str, int], Array] = {}
 
-    def array(self, slot: str, shape: tuple[int, ...], dtype: object = np.float32) -> np.ndarray:
+    def array(self, slot: str, shape: tuple[int, ...], dtype: object = np.float32) -> Array:
         """A contiguous array on the slot's memory. Arrays of one slot overlap."""
         kind = np.dtype(dtype)  # type: ignore[call-overload]
         size = prod(shape) * kind.itemsize
@@ -43,7 +45,7 @@ class Scratch:
             raw = np.empty(bucket + 64, np.uint8)
             start = -raw.ctypes.data % 64
             block = self._pool[(slot, bucket)] = raw[start : start + bucket]
-        array: np.ndarray = block[:size].view(kind).reshape(shape)
+        array: Array = block[:size].view(kind).reshape(shape)
         return array
 
     @property
@@ -75,18 +77,18 @@ class Source:
         else:
             self.data = self._plan_half(memory, scratch, view, slot)
 
-    def _plan_half(
-        self, memory: Memory, scratch: Scratch, view: np.ndarray, slot: str
-    ) -> np.ndarray:
+    def _plan_half(self, memory: Memory, scratch: Scratch, view: Array, slot: str) -> Array:
         desc = self.desc
         count = desc.span // 2
         if count <= 2 * desc.elements:  # convert the gaps too: cheaper than a copy without them
             region = memory.region(self.buffer)
-            flat = np.ndarray((count,), view.dtype, buffer=region.data, offset=self.buffer.offset)
+            flat: Array = np.ndarray(
+                (count,), view.dtype, buffer=region.data, offset=self.buffer.offset
+            )
             wide = scratch.array(slot, (count,))
             self.steps.append(planned_cast(flat, wide))
             strides = tuple(2 * s for s in desc.strides[::-1])
-            values: np.ndarray = np.ndarray(desc.shape, np.float32, wide.data, 0, strides)
+            values: Array = np.ndarray(desc.shape, np.float32, wide.data, 0, strides)
             return values
         packed = scratch.array(slot + ".packed", desc.shape, np.uint16)
         bits = view.view(np.uint16)
@@ -114,7 +116,7 @@ class Target:
         view = memory.view(buffer)
         self.view = view
         self.data = scratch.array(slot, view.shape, COMPUTE[buffer.desc.dtype])
-        self.bits: np.ndarray | None = None
+        self.bits: Array | None = None
         self.steps: list[Step] = []
         if buffer.desc.dtype != "fp16":
             self.steps.append(lambda: np.copyto(view, self.data))
@@ -149,7 +151,7 @@ def ir_axes(desc: TensorDesc) -> tuple[int, ...]:
     return tuple(ids.index(i) for i in wanted)
 
 
-def aligned(array: np.ndarray, desc: TensorDesc, like: TensorDesc) -> np.ndarray:
+def aligned(array: Array, desc: TensorDesc, like: TensorDesc) -> Array:
     """A view of `array` with the dimensions of `like`: matched by dim id, missing ones 1.
 
     Args:
@@ -180,7 +182,7 @@ def aligned(array: np.ndarray, desc: TensorDesc, like: TensorDesc) -> np.ndarray
     return view
 
 
-def nchw(array: np.ndarray, desc: TensorDesc) -> np.ndarray:
+def nchw(array: Array, desc: TensorDesc) -> Array:
     """A view of `array` as N, C, H, W; missing dimensions are 1.
 
     Raises:
@@ -192,7 +194,7 @@ def nchw(array: np.ndarray, desc: TensorDesc) -> np.ndarray:
     return aligned(array, desc, like)
 
 
-def in_ir_order(array: np.ndarray, desc: TensorDesc) -> np.ndarray:
+def in_ir_order(array: Array, desc: TensorDesc) -> Array:
     """A view of `array` with its axes in ONNX order."""
-    view: np.ndarray = array.transpose(ir_axes(desc))
+    view: Array = array.transpose(ir_axes(desc))
     return view

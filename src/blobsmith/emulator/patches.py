@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import Array
 from .context import StageContext
 from .geometry import Geometry, plan_padded
 from .operands import Step
@@ -18,10 +19,10 @@ _MOST_COLUMN_FLOATS = 1 << 27
 
 def plan_matrix(
     ctx: StageContext,
-    x: np.ndarray,
-    weights: np.ndarray,
-    bias: np.ndarray | None,
-    out: np.ndarray,
+    x: Array,
+    weights: Array,
+    bias: Array | None,
+    out: Array,
     geometry: Geometry,
 ) -> None:
     """Patches to columns, a block of rows at a time, and a product with the weights."""
@@ -57,7 +58,11 @@ def plan_matrix(
 
 
 def _block(
-    ctx: StageContext, flat: np.ndarray, patches: np.ndarray, result: np.ndarray, start: int
+    ctx: StageContext,
+    flat: Array,
+    patches: Array,
+    result: Array,
+    start: int,
 ) -> list[Step]:
     columns = ctx.scratch.array("columns", patches.shape)
     matrix = columns.reshape(flat.shape[1], -1)

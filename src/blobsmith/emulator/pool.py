@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import Array
 from .context import StageContext
 
 _SHORT = 8  # up to this many rows or columns, adding them one by one is faster
@@ -11,8 +12,8 @@ _SHORT = 8  # up to this many rows or columns, adding them one by one is faster
 
 def plan_windows(
     ctx: StageContext,
-    x: np.ndarray,
-    out: np.ndarray,
+    x: Array,
+    out: Array,
     kernel: tuple[int, int],
     stride: tuple[int, int],
     combine: np.ufunc,
@@ -57,7 +58,12 @@ def plan_windows(
         _slide(ctx, shifted, out, combine)
 
 
-def _slide(ctx: StageContext, parts: list[np.ndarray], out: np.ndarray, combine: np.ufunc) -> None:
+def _slide(
+    ctx: StageContext,
+    parts: list[Array],
+    out: Array,
+    combine: np.ufunc,
+) -> None:
     if len(parts) == 1:
         ctx.then(lambda: np.copyto(out, parts[0]))
         return

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import Array
+
 SMALL_CAST = 1024
 """Below this many elements NumPy's cast costs less than the call of a session."""
 
@@ -63,7 +65,7 @@ def _session(operator: str, source: int, target: int, threads: int) -> Any:
     )
 
 
-def _bound(session: Any, inputs: dict[str, np.ndarray], target: np.ndarray) -> Callable[[], None]:
+def _bound(session: Any, inputs: dict[str, Array], target: Array) -> Callable[[], None]:
     binding = session.io_binding()
     for name, array in inputs.items():
         kind = array.dtype.type
@@ -73,14 +75,17 @@ def _bound(session: Any, inputs: dict[str, np.ndarray], target: np.ndarray) -> C
     def run(
         call: Callable[[Any], None] = session.run_with_iobinding,
         bound: Any = binding,
-        keep: tuple[np.ndarray, ...] = (*inputs.values(), target),  # bindings hold addresses only
+        keep: tuple[Array, ...] = (
+            *inputs.values(),
+            target,
+        ),  # bindings hold addresses only
     ) -> None:
         call(bound)
 
     return run
 
 
-def planned_cast(source: np.ndarray, target: np.ndarray) -> Callable[[], None]:
+def planned_cast(source: Array, target: Array) -> Callable[[], None]:
     """A step that converts the present content of `source` into `target`.
 
     Args:
@@ -93,7 +98,7 @@ def planned_cast(source: np.ndarray, target: np.ndarray) -> Callable[[], None]:
     return _bound(session, {"a": source}, target)
 
 
-def planned_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Callable[[], object]:
+def planned_product(a: Array, b: Array, out: Array) -> Callable[[], object]:
     """A step that puts the matrix product of the present `a` and `b` into `out`.
 
     Args:
@@ -107,7 +112,7 @@ def planned_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Callable[[
     return _bound(_session("MatMul", _FLOAT, _FLOAT, threads), {"a": a, "b": b}, out)
 
 
-def to_half(values: np.ndarray) -> np.ndarray:
+def to_half(values: Array) -> Array:
     """A float16 copy of any array, rounded to nearest even; what is too large becomes inf."""
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float16)

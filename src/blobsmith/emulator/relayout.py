@@ -9,13 +9,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .arrays import Array
 from .operands import Step
 
 _MOST_CHANNELS = 4
 _WORTH = 4096
 
 
-def planned_copy(source: np.ndarray, target: np.ndarray) -> list[Step]:
+def planned_copy(source: Array, target: Array) -> list[Step]:
     """Steps that copy the present content of `source` to `target`.
 
     Args:
@@ -39,7 +40,7 @@ def planned_copy(source: np.ndarray, target: np.ndarray) -> list[Step]:
     return [lambda: np.copyto(target, source)]
 
 
-def _merge(planar: np.ndarray, mixed: np.ndarray) -> Step:
+def _merge(planar: Array, mixed: Array) -> Step:
     kind = f"i{mixed.itemsize}"  # only bits are moved
     place = mixed.view(kind)  # rows may have gaps between them
     planes = [planar[:, :, channel].view(kind) for channel in range(planar.shape[2])]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from .arrays import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +36,18 @@ class RunWarning:
         return f"stage {self.stage} ({self.type_name}): {self.detail}"
 
 
-class RunResult(Mapping[str, np.ndarray]):
+class RunResult(Mapping[str, Array]):
     """The outputs of one run by name, in the order of the blob.
 
     Arrays are in ONNX order (the file's dimensions reversed): float16 for FP16 outputs, float32,
     int32 or uint8 for others. They belong to the caller; the next run does not touch them.
     """
 
-    def __init__(
-        self, outputs: Mapping[str, np.ndarray], warnings: tuple[RunWarning, ...] = ()
-    ) -> None:
+    def __init__(self, outputs: Mapping[str, Array], warnings: tuple[RunWarning, ...] = ()) -> None:
         self._outputs = dict(outputs)
         self.warnings = warnings
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Array:
         return self._outputs[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -12,6 +12,7 @@ dense Conv permuted weights make none. Subtraction and division become one stage
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -112,12 +113,12 @@ def _insert_one(proto: ModelProto, spec: TensorSpec) -> None:
     value = spec.name
     axis = spec.layout.index("C") if "C" in spec.layout else 0
 
-    def constant(array: np.ndarray, what: str) -> str:
+    def constant(array: np.ndarray[Any, Any], what: str) -> str:
         name = f"{spec.name}__{what}"
         graph.initializer.append(numpy_helper.from_array(array, name))
         return name
 
-    def step(op: str, array: np.ndarray, what: str, **attributes: int) -> None:
+    def step(op: str, array: np.ndarray[Any, Any], what: str, **attributes: int) -> None:
         nonlocal value
         result = f"{spec.name}__{what}ed"
         inputs = [value, constant(array, what)]
@@ -140,7 +141,7 @@ def _insert_one(proto: ModelProto, spec: TensorSpec) -> None:
     graph.node.extend(everything)
 
 
-def _along(values: Sequence[float], spec: TensorSpec, axis: int) -> np.ndarray:
+def _along(values: Sequence[float], spec: TensorSpec, axis: int) -> np.ndarray[Any, Any]:
     """The values as a tensor that broadcasts over the input's other axes."""
     shape = [1] * len(spec.shape)
     if len(values) > 1:

@@ -69,7 +69,7 @@ def _constant_factor(network: Network, node: Node) -> Array | None:
     for index in (1, 0) if node.op == "Mul" else (1,):
         value = network.constants.get(node.input(index))
         if value is not None and value.dtype.kind == "f" and _per_channel(network, node, value):
-            scale = np.asarray(value, np.float64).reshape(-1)
+            scale: AnyArray = np.asarray(value, np.float64).reshape(-1)
             with np.errstate(divide="ignore"):
                 scale = 1 / scale if node.op == "Div" else scale
             return scale if np.all(np.isfinite(scale)) else None

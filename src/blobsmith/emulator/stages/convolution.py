@@ -10,6 +10,7 @@ import struct
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import MACS_PER_UNIT, Planner, StageContext
 from ..convolve import plan_convolution, plan_depthwise
 from ..geometry import Geometry
@@ -27,7 +28,7 @@ def _c_minor(source: Source) -> bool:
     return source.desc.dim_ids[0] == 2 and len(source.desc.dims) >= 3
 
 
-def _weights(ctx: StageContext, source: Source, outputs: int, inputs: int) -> np.ndarray:
+def _weights(ctx: StageContext, source: Source, outputs: int, inputs: int) -> Array:
     """The weights as (OC, IC, kh, kw); their order in memory depends on the case."""
     kw, kh = ctx.integer("kernel_w"), ctx.integer("kernel_h")
     flat = ctx.constant(2).reshape(-1)
@@ -56,7 +57,7 @@ def _weights(ctx: StageContext, source: Source, outputs: int, inputs: int) -> np
     return np.ascontiguousarray(ordered).reshape(*ordered.shape[:2], kh, kw)
 
 
-def _planes(ctx: StageContext, source: Source, target: Target) -> tuple[np.ndarray, np.ndarray]:
+def _planes(ctx: StageContext, source: Source, target: Target) -> tuple[Array, Array]:
     """Input and output as N, C, H, W views."""
     x, out = nchw(source.data, source.desc), nchw(target.data, target.desc)
     if x.shape[0] != out.shape[0]:
@@ -166,17 +167,17 @@ def _overlap(offset: int, stride: int, count: int, limit: int) -> tuple[int, int
     return first, last, first * stride + offset
 
 
-def _zero(place: np.ndarray) -> Step:
+def _zero(place: Array) -> Step:
     return lambda: np.copyto(place, 0)
 
 
 def _scatter(
     depthwise: bool,
-    tap: np.ndarray,
-    wide: np.ndarray,
-    product: np.ndarray,
-    part: np.ndarray,
-    spot: np.ndarray,
+    tap: Array,
+    wide: Array,
+    product: Array,
+    part: Array,
+    spot: Array,
 ) -> tuple[Step, Step]:
     def add() -> None:
         np.add(spot, part, out=spot)

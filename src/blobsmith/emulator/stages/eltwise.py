@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import Source
 from ..primitives import HALF_MAX
 
-Binary = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
+Binary = Callable[[Array, Array, Array], object]
 
 
-def _floor_mod(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def _floor_mod(a: Array, b: Array, out: Array) -> None:
     np.copyto(out, np.mod(a, b), casting="unsafe")
 
 
-def _squared_difference(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def _squared_difference(a: Array, b: Array, out: Array) -> None:
     np.subtract(a, b, out=out)
     np.multiply(out, out, out=out)
 
 
-def _divide(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def _divide(a: Array, b: Array, out: Array) -> None:
     if out.dtype == np.float32:
         np.divide(a, b, out=out)
     else:  # integers truncate as in C; division by zero gives 0
@@ -32,7 +34,7 @@ def _divide(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def _logical(function: np.ufunc) -> Binary:
-    def apply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    def apply(a: Array, b: Array, out: Array) -> None:
         np.copyto(out, function(a, b), casting="unsafe")
 
     return apply
@@ -64,7 +66,7 @@ def _operands(ctx: StageContext, *indices: int) -> list[Source]:
     return [ctx.source(i) for i in indices]
 
 
-def _post(ctx: StageContext, out: np.ndarray) -> None:
+def _post(ctx: StageContext, out: Array) -> None:
     """The operation that follows inside the stage: ReLU 6, LeakyReLU 44, Clamp 57."""
     kind = ctx.integer("post_operation")
     if kind == -1:
@@ -93,14 +95,14 @@ def _result(ctx: StageContext, sources: list[Source], planner: Callable[..., Non
     ctx.finish(target, *sources)
 
 
-def _as(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _as(values: Array, dtype: np.dtype[Any]) -> Array:
     return values if values.dtype == dtype else values.astype(dtype)
 
 
 def total(ctx: StageContext) -> None:
     """Sum 12: coeff1 * a + coeff2 * b."""
 
-    def planner(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    def planner(out: Array, a: Array, b: Array) -> None:
         kind = out.dtype.type
         c1, c2 = kind(ctx.number("coeff1")), kind(ctx.number("coeff2"))
         if c1 == 1 and c2 == 1:
@@ -120,7 +122,7 @@ def arithmetic(ctx: StageContext) -> None:
     """Prod, Max, Div, Min, Squared_diff, Pow, Floor_mod."""
     function = _ARITHMETIC[ctx.stage.type_id]
 
-    def planner(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    def planner(out: Array, a: Array, b: Array) -> None:
         if a.dtype == b.dtype == out.dtype:
             if ctx.stage.type_id == 13 and a is b:
                 ctx.then(lambda: np.square(a, out=out))
@@ -134,7 +136,7 @@ def arithmetic(ctx: StageContext) -> None:
     _result(ctx, _operands(ctx, 0, 2), planner)
 
 
-def _integer_power(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def _integer_power(a: Array, b: Array, out: Array) -> None:
     wide = np.power(a.astype(np.float64), b)
     limits = np.iinfo(out.dtype)
     finite = np.nan_to_num(wide, posinf=limits.max, neginf=limits.min)
@@ -145,7 +147,7 @@ def logic(ctx: StageContext) -> None:
     """Compares and logical operations: 1 where true, 0 elsewhere."""
     function = _LOGIC[ctx.stage.type_id]
 
-    def planner(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    def planner(out: Array, a: Array, b: Array) -> None:
         ctx.then(lambda: function(a, b, out))
 
     _result(ctx, _operands(ctx, 0, 2), planner)
@@ -155,7 +157,7 @@ def unary(ctx: StageContext) -> None:
     """Logical_NOT 84 and Abs 142."""
     negate = ctx.stage.type_id == 84
 
-    def planner(out: np.ndarray, a: np.ndarray) -> None:
+    def planner(out: Array, a: Array) -> None:
         if negate:
             ctx.then(lambda: np.copyto(out, np.logical_not(a), casting="unsafe"))
         else:
@@ -167,7 +169,12 @@ def unary(ctx: StageContext) -> None:
 def select(ctx: StageContext) -> None:
     """Select 90: the second operand where the condition is not 0, else the third."""
 
-    def planner(out: np.ndarray, cond: np.ndarray, yes: np.ndarray, no: np.ndarray) -> None:
+    def planner(
+        out: Array,
+        cond: Array,
+        yes: Array,
+        no: Array,
+    ) -> None:
         ctx.then(
             lambda: np.copyto(out, no, casting="unsafe"),
             lambda: np.copyto(out, yes, casting="unsafe", where=cond != 0),

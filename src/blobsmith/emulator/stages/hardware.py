@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...blob.records import Buffer, HwOp, Location
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..convolve import plan_convolution
 from ..geometry import Geometry, plan_padded
@@ -75,7 +76,7 @@ class _Operation:
             raise ctx.fail(f"operation {position} writes an interleaved tensor")
         self.pads = self._pads()
 
-    def _as_channels(self, x: np.ndarray, buffer: Buffer) -> tuple[np.ndarray, Buffer]:
+    def _as_channels(self, x: Array, buffer: Buffer) -> tuple[Array, Buffer]:
         """A batch of pictures as channels of one, which is how the engine pools them."""
         desc, ids = buffer.desc, buffer.desc.dim_ids
         batch, planes, *size = x.shape
@@ -154,7 +155,7 @@ class _Operation:
                 raise self.ctx.fail(f"a {op.kernel_h}x{op.kernel_w} kernel from {self.x.shape}")
         return reach
 
-    def _padded(self, x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    def _padded(self, x: Array, size: tuple[int, int]) -> Array:
         """The input with zeros or repeated borders around it."""
         op, (top, left) = self.op, self.pads
         padded = plan_padded(self.ctx, x, size, top, left)
@@ -172,7 +173,7 @@ class _Operation:
                 self.ctx.then(_repeat(place, edge))
         return padded
 
-    def _pool(self, x: np.ndarray, out: np.ndarray) -> None:
+    def _pool(self, x: Array, out: Array) -> None:
         op = self.op
         first = op.out_chan_offset
         if x.shape[0] == out.shape[0]:
@@ -220,7 +221,7 @@ class _Operation:
             kernel = (op.pool_kernel_h, op.pool_kernel_w)
             plan_windows(ctx, result, out, kernel, kernel, np.maximum)
 
-    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
+    def _weights(self) -> tuple[Array, Array]:
         """Weights (OC, IC, kh, kw) of this operation's channels, and the input they belong to."""
         ctx, op = self.ctx, self.op
         flat = ctx.constant(op.coeffs)
@@ -237,16 +238,16 @@ class _Operation:
         count = min(inputs, self.x.shape[0])
         return weights[:, :count], self.x[:count]
 
-    def _part(self, whole: np.ndarray) -> np.ndarray:
+    def _part(self, whole: Array) -> Array:
         start, count = self.op.out_chan_offset, self.op.out_num_chans
         if start + count <= len(whole):
             return whole[start : start + count]
         raise self.ctx.fail(f"{len(whole)} weights or biases for channels {start}+{count}")
 
-    def _vector(self, index: int) -> np.ndarray | None:
+    def _vector(self, index: int) -> Array | None:
         return None if index < 0 else self._part(self.ctx.constant(index).reshape(-1))
 
-    def _activate(self, result: np.ndarray) -> None:
+    def _activate(self, result: Array) -> None:
         op = self.op
         if op.relu is not None:
             threshold, below, above = (np.float32(v) for v in op.relu)
@@ -265,7 +266,7 @@ class _Operation:
                 lambda: np.minimum(result, top, out=result),
             )
 
-    def _watch(self, result: np.ndarray, limit: np.ndarray) -> None:
+    def _watch(self, result: Array, limit: Array) -> None:
         """Warns where the sum before scaling passes what FP16 holds."""
         ctx, lowest, bound = self.ctx, float(limit.min()), limit[:, None, None]
 
@@ -285,7 +286,7 @@ class _Operation:
         ctx.then(check)
 
 
-def _repeat(place: np.ndarray, edge: np.ndarray) -> Step:
+def _repeat(place: Array, edge: Array) -> Step:
     return lambda: np.copyto(place, edge)
 
 

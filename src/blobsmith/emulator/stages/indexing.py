@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import in_ir_order, ir_axes
 from ..relayout import planned_copy
 
 
-def _clipped(
-    ctx: StageContext, data: np.ndarray, constant: bool, size: int
-) -> Callable[[], np.ndarray]:
+def _clipped(ctx: StageContext, data: Array, constant: bool, size: int) -> Callable[[], Array]:
     """The indices as integers within an axis of `size`; negative ones count from its end."""
 
-    def read() -> np.ndarray:
+    def read() -> Array:
         wide = data.astype(np.int64)
         wide = np.where(wide < 0, wide + size, wide)
         outside = int(np.count_nonzero((wide < 0) | (wide >= size)))
@@ -109,7 +108,7 @@ def gather_nd(ctx: StageContext) -> None:
         _clipped(ctx, picks[..., i], indices.constant, source.shape[batch + i])
         for i in range(depth)
     ]
-    grid: tuple[np.ndarray, ...] = np.indices(outer[:batch], sparse=True)
+    grid: tuple[Array, ...] = np.indices(outer[:batch], sparse=True)
     widen = (slice(None),) * batch + (None,) * (len(outer) - batch)
     leading = tuple(positions[widen] for positions in grid)
 

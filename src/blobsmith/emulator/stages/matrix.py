@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import MACS_PER_UNIT, Planner, StageContext
 from ..primitives import planned_product
 
@@ -60,7 +61,7 @@ def gemm(ctx: StageContext) -> None:
     ctx.finish(target, *sources)
 
 
-def _compact(ctx: StageContext, matrix: np.ndarray, slot: str) -> np.ndarray:
+def _compact(ctx: StageContext, matrix: Array, slot: str) -> Array:
     if matrix.flags.c_contiguous:
         return matrix
     copy = ctx.scratch.array(slot, matrix.shape)

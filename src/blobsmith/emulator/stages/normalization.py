@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import Source, Target, nchw
 
 
-def _planes(ctx: StageContext, source: Source, target: Target) -> tuple[np.ndarray, np.ndarray]:
+def _planes(ctx: StageContext, source: Source, target: Target) -> tuple[Array, Array]:
     x, out = nchw(source.data, source.desc), nchw(target.data, target.desc)
     if x.shape != out.shape:
         raise ctx.fail(f"{x.shape} does not give {out.shape}")
@@ -43,7 +44,7 @@ def lrn(ctx: StageContext) -> None:
     ctx.finish(target, source)
 
 
-def _window_sum(values: np.ndarray, size: int, axis: int) -> np.ndarray:
+def _window_sum(values: Array, size: int, axis: int) -> Array:
     """Sums over windows centred on each element: (size - 1) // 2 before it, size // 2 behind."""
     count = values.shape[axis]
     result = np.zeros_like(values)

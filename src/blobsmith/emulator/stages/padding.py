@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import Step
 from ..primitives import to_half
@@ -20,7 +21,7 @@ def _fill_bits(value: float, dtype: str) -> int:
     return int(value) & 0xFFFFFFFF if dtype == "i32" else int(value) & 0xFF
 
 
-def _border(target: np.ndarray, axis: int, begin: int, size: int, end: int, mode: str) -> Step:
+def _border(target: Array, axis: int, begin: int, size: int, end: int, mode: str) -> Step:
     """Fills both ends of one axis of `target` from its middle part, which is complete."""
     index = np.pad(np.arange(size), (begin, end), mode=mode)  # type: ignore[call-overload]
     inner = target[(slice(None),) * axis + (slice(begin, begin + size),)]
@@ -73,7 +74,7 @@ def pad(ctx: StageContext) -> None:
             ctx.then(_border(done, axis, begin[axis], source.shape[axis], end[axis], mode))
 
 
-def _filler(place: np.ndarray, value: np.generic) -> Step:
+def _filler(place: Array, value: np.generic) -> Step:
     return lambda: place.fill(value) if place.flags.c_contiguous else np.copyto(place, value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..geometry import plan_padded
 from ..operands import Step, nchw
@@ -49,7 +50,7 @@ def pooling(ctx: StageContext) -> None:
     ctx.finish(target, source)
 
 
-def _scale(result: np.ndarray, scale: np.ndarray) -> Step:
+def _scale(result: Array, scale: Array) -> Step:
     return lambda: np.multiply(result, scale, out=result)
 
 
@@ -60,7 +61,7 @@ def _inverse(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     pads: tuple[int, int],
-) -> np.ndarray:
+) -> Array:
     """One over the number of elements that each window counts."""
     if not ctx.integer("exclude_pad"):
         return np.full((1, 1), 1.0 / (kernel[0] * kernel[1]), np.float32)
@@ -69,7 +70,7 @@ def _inverse(
         start = np.arange(n) * step - before
         inside = np.minimum(start + span, have) - np.maximum(start, 0)
         counts.append(np.maximum(inside, 1).astype(np.float64))
-    inverse: np.ndarray = 1.0 / (counts[0][:, None] * counts[1])
+    inverse: Array = 1.0 / (counts[0][:, None] * counts[1])
     return inverse.astype(np.float32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import in_ir_order, ir_axes
 
@@ -46,7 +47,7 @@ def reduction(ctx: StageContext) -> None:
     ctx.finish(target, source)
 
 
-def _with_ones(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _with_ones(array: Array, shape: tuple[int, ...]) -> Array:
     """A view with the axes of size 1 as in `shape`, whatever the strides."""
     view = np.squeeze(array)
     return np.expand_dims(view, tuple(i for i, n in enumerate(shape) if n == 1))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import nchw
 
 _HALF, _TORCH_HALF, _ASYMMETRIC, _TF_HALF, _ALIGN = range(5)
 
 
-def _positions(ctx: StageContext, mode: int, size: int, count: int) -> np.ndarray:
+def _positions(ctx: StageContext, mode: int, size: int, count: int) -> Array:
     """Where each of `count` outputs lies on an axis of `size` inputs, as in ONNX's Resize."""
     at = np.arange(count, dtype=np.float64)
     if mode == _HALF or (mode == _TORCH_HALF and count > 1):
@@ -33,9 +34,9 @@ def linear(ctx: StageContext) -> None:
     if x.shape[:2] != out.shape[:2] or ctx.integer("mode") not in (1, 3):
         raise ctx.fail(f"mode {ctx.integer('mode')} from {x.shape} to {out.shape}")
     mode = _ALIGN if ctx.integer("align_corners") else ctx.integer("coord_mode")
-    low: list[np.ndarray] = []
-    high: list[np.ndarray] = []
-    share: list[np.ndarray] = []
+    low: list[Array] = []
+    high: list[Array] = []
+    share: list[Array] = []
     for axis in (2, 3):
         size = x.shape[axis]
         at = np.clip(_positions(ctx, mode, size, out.shape[axis]), 0, size - 1)
@@ -59,7 +60,7 @@ def linear(ctx: StageContext) -> None:
     ctx.finish(target, source)
 
 
-def _nearest(ctx: StageContext, at: np.ndarray, size: int) -> np.ndarray:
+def _nearest(ctx: StageContext, at: Array, size: int) -> Array:
     mode = ctx.integer("nearest_mode")
     if mode == 0:
         picked = np.ceil(at - 0.5)

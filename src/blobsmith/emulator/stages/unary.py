@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..arrays import Array
 from ..context import Planner, StageContext
 from ..operands import Source, Target
 from ..primitives import HALF_MAX
 
-Map = Callable[[np.ndarray, np.ndarray], object]
+Map = Callable[[Array, Array], object]
 
 
-def _mapped(ctx: StageContext, plan: Callable[[np.ndarray, np.ndarray], None]) -> None:
+def _mapped(ctx: StageContext, plan: Callable[[Array, Array], None]) -> None:
     source, target = ctx.source(0), ctx.target(1)
     data = ctx.aligned(source, target.desc)
     if data.shape != target.data.shape:
@@ -31,41 +32,41 @@ def _simple(function: Map) -> Planner:
     return planner
 
 
-def _sigmoid(x: np.ndarray, out: np.ndarray) -> None:
+def _sigmoid(x: Array, out: Array) -> None:
     np.negative(x, out=out)
     np.exp(out, out=out)
     np.add(out, 1, out=out)
     np.reciprocal(out, out=out)
 
 
-def _softplus(x: np.ndarray, out: np.ndarray) -> None:
+def _softplus(x: Array, out: Array) -> None:
     # log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), which does not overflow
     np.copyto(out, np.log1p(np.exp(-np.abs(x))))
     np.add(out, np.maximum(x, 0), out=out)
 
 
-def _hswish(x: np.ndarray, out: np.ndarray) -> None:
+def _hswish(x: Array, out: Array) -> None:
     np.add(x, np.float32(3), out=out)
     np.clip(out, 0, 6, out=out)
     np.multiply(out, x, out=out)
     np.multiply(out, np.float32(1 / 6), out=out)
 
 
-def _mish(x: np.ndarray, out: np.ndarray) -> None:
+def _mish(x: Array, out: Array) -> None:
     _softplus(x, out)
     np.tanh(out, out=out)
     np.multiply(out, x, out=out)
 
 
 @functools.cache
-def _erf_table() -> np.ndarray:
+def _erf_table() -> Array:
     """erf of every half, as FP32; NumPy has no erf."""
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
     return np.array([math.erf(v) for v in halves], np.float64).astype(np.float32)
 
 
 @functools.cache
-def _gelu_table() -> np.ndarray:
+def _gelu_table() -> Array:
     """x (1 + erf(x / sqrt 2)) / 2 of every half, as FP32."""
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
     values = [
@@ -74,7 +75,7 @@ def _gelu_table() -> np.ndarray:
     return np.array(values, np.float64).astype(np.float32)
 
 
-def _table(table: Callable[[], np.ndarray]) -> Planner:
+def _table(table: Callable[[], Array]) -> Planner:
     """A function of one half, looked up: its operand is FP16, so there are 65536 cases."""
 
     def planner(ctx: StageContext) -> None:
@@ -99,7 +100,7 @@ def power(ctx: StageContext) -> None:
     scale, bias = np.float32(ctx.number("scale")), np.float32(ctx.number("bias"))
     exponent = np.float32(ctx.number("power"))
 
-    def plan(x: np.ndarray, out: np.ndarray) -> None:
+    def plan(x: Array, out: Array) -> None:
         here = x
         if scale != 1:
             ctx.then(lambda: np.multiply(x, scale, out=out))
@@ -126,7 +127,7 @@ def power(ctx: StageContext) -> None:
     _mapped(ctx, plan)
 
 
-def _leak(ctx: StageContext, x: np.ndarray, out: np.ndarray) -> None:
+def _leak(ctx: StageContext, x: Array, out: Array) -> None:
     slope = np.float32(ctx.number("negative_slope"))
     if ctx.stage.type_id in (6, 45) or slope == 0:
         ctx.then(lambda: np.maximum(x, 0, out=out))
@@ -161,7 +162,7 @@ def elu(ctx: StageContext) -> None:
     """Elu 23: x above 0, alpha * (e^x - 1) below."""
     alpha = np.float32(ctx.number("alpha"))
 
-    def function(x: np.ndarray, out: np.ndarray) -> None:
+    def function(x: Array, out: Array) -> None:
         np.copyto(out, np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
 
     _simple(function)(ctx)
@@ -171,7 +172,7 @@ def swish(ctx: StageContext) -> None:
     """Swish 135: x / (1 + e^(-beta x))."""
     beta = np.float32(ctx.number("beta"))
 
-    def function(x: np.ndarray, out: np.ndarray) -> None:
+    def function(x: Array, out: Array) -> None:
         np.multiply(x, -beta, out=out)
         np.exp(out, out=out)
         np.add(out, 1, out=out)
@@ -186,13 +187,13 @@ def rounding(ctx: StageContext) -> None:
     if mode not in (0, 1):
         raise ctx.fail(f"rounding mode {mode}")
 
-    def away(x: np.ndarray, out: np.ndarray) -> None:
+    def away(x: Array, out: Array) -> None:
         np.copyto(out, np.copysign(np.floor(np.abs(x) + np.float32(0.5)), x))
 
     _simple(away if mode else lambda x, out: np.rint(x, out=out))(ctx)
 
 
-def _channel_vector(ctx: StageContext, index: int, target: Target) -> np.ndarray:
+def _channel_vector(ctx: StageContext, index: int, target: Target) -> Array:
     """A vector over dimension C (id 2), shaped to broadcast along it."""
     source: Source = ctx.source(index)
     ids = target.desc.dim_ids[::-1]

@@ -201,7 +201,8 @@ def differs(expected: Array, got: Array, exactness: Exactness, scale: float = 0.
     """
     if expected.size != got.size:
         return f"shape {list(expected.shape)} became {list(got.shape)}"
-    e, g = expected.reshape(-1), got.reshape(-1)
+    e: Array = expected.reshape(-1)
+    g: Array = got.reshape(-1)
     if e.dtype == g.dtype and np.array_equal(e, g):
         return ""
     if exactness == "exact" or e.dtype.kind != "f":

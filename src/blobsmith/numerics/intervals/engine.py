@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ class _Run:
     reach: dict[str, Reach] = field(default_factory=dict)
     forms: dict[str, Form | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    stored: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    stored: dict[tuple[int, int], np.ndarray[Any, Any]] = field(default_factory=dict)
 
     def load_inputs(self, specs: Mapping[str, TensorSpec]) -> None:
         for name in self.network.inputs:
@@ -127,10 +128,10 @@ class _Run:
             return point(self.constant(node, index, name))
         return UNBOUNDED
 
-    def constant(self, node: Node, index: int, name: str) -> np.ndarray:
+    def constant(self, node: Node, index: int, name: str) -> np.ndarray[Any, Any]:
         return self.compiled(node, index) if self.half else self.network.constants[name]
 
-    def compiled(self, node: Node, index: int) -> np.ndarray:
+    def compiled(self, node: Node, index: int) -> np.ndarray[Any, Any]:
         key = (node.index, index)
         if key not in self.stored:
             self.stored[key] = compiler.compiled(self.network, node, index)

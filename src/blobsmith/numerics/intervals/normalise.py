@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from . import arithmetic as ar
@@ -22,7 +24,7 @@ def _batch_norm(step: Step) -> Interval:
     return ar.widen(result, step.slack(8, np.minimum(weight, 1e200)))
 
 
-def batch_norm_factors(step: Step) -> tuple[np.ndarray, np.ndarray] | None:
+def batch_norm_factors(step: Step) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
     """Factor and offset of each channel, None if they are not constant."""
     values = [step.constant(i) for i in range(1, 5)]
     if any(v is None for v in values):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
@@ -29,7 +31,7 @@ class _Writer:
         self.taken.add(name)
         return name
 
-    def constant(self, stem: str, value: np.ndarray) -> str:
+    def constant(self, stem: str, value: np.ndarray[Any, Any]) -> str:
         name = self.fresh(stem)
         self.initializers[name] = numpy_helper.from_array(value, name)
         return name

@@ -8,6 +8,7 @@ the Transposes then cancel.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     return Change(apply, nodes=(node,))
 
 
-def _matrix(editor: Editor, node: Node) -> np.ndarray | None:
+def _matrix(editor: Editor, node: Node) -> np.ndarray[Any, Any] | None:
     """The constant right operand as a matrix (channels in, channels out)."""
     right = editor.constant(node.inputs[1])
     if right is None or right.ndim < 2:

@@ -6,6 +6,8 @@ does not suffer from the scale's rounding in FP16.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...bounds import bounds
@@ -71,7 +73,9 @@ def _limit(editor: Editor, node: Node, value: str, found: Affine, number: float)
     return low + _MARGIN if exact < low + _CLOSE else min(exact, high)
 
 
-def _replay(editor: Editor, value: str, source: str, levels: np.ndarray) -> np.ndarray:
+def _replay(
+    editor: Editor, value: str, source: str, levels: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
     """The scaled levels as FP32 computes them, step by step."""
     chain = []
     while value != source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ class _Sunk:
             return value
         return plain_source(editor, value, self.perm)
 
-    def write(self, b: Builder, value: str) -> str | np.ndarray | None:
+    def write(self, b: Builder, value: str) -> str | np.ndarray[Any, Any] | None:
         """The value, transposed."""
         constant, maker = b.editor.constant(value), b.editor.producer(value)
         if not value:

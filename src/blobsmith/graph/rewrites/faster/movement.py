@@ -166,7 +166,7 @@ def _strides(index: Index, shape: tuple[int, ...]) -> _Walk | None:
 
 def _dims(index: Index) -> list[tuple[int, int]] | None:
     """(size, stride) of each dimension, split where one axis walks in two steps; None: no walk."""
-    total = np.zeros((), np.int64)
+    total: Index = np.zeros((), np.int64)
     dims: list[tuple[int, int]] = []
     for axis, size in enumerate(index.shape):
         line = np.moveaxis(index, axis, 0).reshape(size, -1)[:, 0]

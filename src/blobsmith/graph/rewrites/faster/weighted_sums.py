@@ -7,6 +7,7 @@ two stages and more for each map. As columns of one matrix they are one.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _ROUNDING = 0.01
 """FP16 units of the sum of absolute terms: sums of thousands are added up in another order."""
 
 
-def _weighted(editor: Editor, node: Node) -> tuple[str, np.ndarray, int] | None:
+def _weighted(editor: Editor, node: Node) -> tuple[str, np.ndarray[Any, Any], int] | None:
     """(value, weights of its last dimensions, how many of them) for a sum, weighted or plain."""
     axes = node.attrs.get("axes")
     if axes is None and node.input(1):
@@ -53,7 +54,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     if mine is None:
         return None
     value, _, count = mine
-    sums: list[tuple[Node, np.ndarray]] = []
+    sums: list[tuple[Node, np.ndarray[Any, Any]]] = []
     readers = editor.consumers(value)
     behind = [r for p in readers if p.op == "Mul" for r in editor.consumers(p.output)]
     for reader in dict.fromkeys([*readers, *behind]):

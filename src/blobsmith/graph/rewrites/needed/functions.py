@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ _PI_LOW = math.pi - _PI_HIGH
 @cache
 def _fitted(name: str) -> tuple[float, ...]:
     """Coefficients of x, x^2 as the variable, lowest first."""
-    functions: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, int]] = {
+    functions: dict[
+        str, tuple[Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], float, int]
+    ] = {
         "atan": (lambda t: np.arctan(np.sqrt(t)) / np.sqrt(t), 1.0, 6),
         "sin": (lambda t: np.sin(np.sqrt(t)) / np.sqrt(t), (math.pi / 2) ** 2, 4),
         "cos": (lambda t: np.cos(np.sqrt(t)), (math.pi / 2) ** 2, 5),

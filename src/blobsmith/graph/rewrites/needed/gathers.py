@@ -125,7 +125,7 @@ def find_nd(editor: Editor, node: Node) -> Outcome:
     if data is None or out is None or int(node.attrs.get("batch_dims", 0)):
         return Refused("its shapes are not static, or it has batch dimensions")
     depth = index.shape[-1]
-    rows = index.reshape(-1, depth).astype(np.int64)
+    rows: Array = index.reshape(-1, depth).astype(np.int64)
     rows = np.where(rows < 0, rows + np.array(data[:depth]), rows)
     flat = np.asarray(np.ravel_multi_index(tuple(rows.T), data[:depth]))
     rest = math.prod(data[depth:])

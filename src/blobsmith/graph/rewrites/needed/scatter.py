@@ -42,10 +42,11 @@ def _plan(editor: Editor, node: Node) -> _Plan | str:
     reduction = str(node.attrs.get("reduction", "none"))
     if reduction not in ("none", "add"):
         return f"its reduction is {reduction}"
+    flat: Array
     if node.op == "ScatterND":
         depth = indices.shape[-1]
         units = data[:depth]
-        rows = indices.reshape(-1, depth).astype(np.int64)
+        rows: Array = indices.reshape(-1, depth).astype(np.int64)
         rows = np.where(rows < 0, rows + np.array(units), rows)
         flat = np.ravel_multi_index(tuple(rows.T), units) if depth else np.zeros(1, np.int64)
         unit = math.prod(data[depth:])
