@@ -107,6 +107,21 @@ def test_remainder_is_narrower_than_its_operands_say() -> None:
     assert (known.low, known.high) == (0, 6)
 
 
+@pytest.mark.parametrize(
+    ("lines", "low"),
+    [
+        (["a = ReduceMax<axes=[1]>(x) b = ReduceMin<axes=[1]>(x) y = Sub(a, b)"], 0),
+        (["n = Neg(x) a = Max(x, n, k) b = Min(n, h) y = Sub(a, b)"], 0),
+        (["a = ReduceMax<axes=[1]>(x) b = ReduceMin<axes=[2]>(x) y = Sub(a, b)"], -255),
+        (["a = ReduceMin<axes=[1]>(x) b = ReduceMax<axes=[1]>(x) y = Sub(a, b)"], -255),
+    ],
+)
+def test_the_largest_less_the_smallest_is_not_negative(lines: list[str], low: float) -> None:
+    e = Editor(model(lines))
+    e.ranges = {"x": (0, 255)}
+    assert bounds(e, "y").low == low
+
+
 def test_long_chains_need_no_deep_stack() -> None:
     """Thousands of nodes in a row are walked without recursion."""
     lines = ["v0 = Abs(x)"] + [f"v{i} = Relu(v{i - 1})" for i in range(1, 3000)]

@@ -23,6 +23,12 @@ def masked(x: Tensor) -> Tensor:
     return y
 
 
+def joined(x: Tensor) -> Tensor:
+    mask = x > 200
+    mask += x < 30
+    return mask.float()
+
+
 ONE: dict[str, Callable[[Tensor], Any]] = {
     "ravel": lambda x: x.ravel() * 2,
     "unbind": lambda x: x.unbind(-1)[2] * 2,
@@ -51,6 +57,12 @@ ONE: dict[str, Callable[[Tensor], Any]] = {
     "bucketize": lambda x: torch.bucketize(x, torch.linspace(0, 255, 9), right=True),
     "atan2": lambda x: torch.atan2(x - 100, x.flip(-1) - 128),
     "mask": masked,
+    "either of two masks": lambda x: ((x > 200) + (x < 30)).float(),
+    "masks joined": joined,
+    "a matrix of the image's type": lambda x: (
+        x[..., :3] @ torch.linalg.qr(SQUARE.double().to(x))[0]
+    ),
+    "new_tensor": lambda x: x[..., :3] @ torch.linalg.qr(x.new_tensor(SQUARE.tolist()))[0],
     "trunc": lambda x: torch.trunc((x - 128) / 7),
     "frac": lambda x: torch.frac((x - 128) / 7),
     "exp2": lambda x: torch.exp2(x / 64),

@@ -308,6 +308,34 @@ def test_sums_in_place_start_from_the_constant() -> None:
 # ---------------------------------------------------------------------- the exporters
 
 
+def written_in_parts(x: Tensor) -> Tensor:
+    """A result that is made by writing into parts of an empty one."""
+    y = torch.empty_like(x)
+    torch.add(x[:, 0], 1, out=y[:, 0])
+    torch.mul(x[:, 1], x[:, 0], out=y[:, 1])
+    return y
+
+
+def written_unless_differentiable(x: Tensor) -> Tensor:
+    """As Kornia 0.8 makes HLS of RGB."""
+    if x.requires_grad:
+        return torch.stack([x[:, 0] + 1, x[:, 1] * x[:, 0]], 1)
+    return written_in_parts(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "exporter"),
+    [(written_in_parts, "dynamo"), (written_unless_differentiable, "TorchScript")],
+)
+def test_what_is_written_into_parts_is_not_lost(
+    function: Callable[[Tensor], Tensor], exporter: str
+) -> None:
+    """The trace knows no parts: the graph that it makes would depend on no input at all."""
+    model = load(function, inputs={"x": (1, 2, 4, 6)})
+    assert f"{exporter} exporter" in model.notes[0]
+    assert "lost what becomes of 'x'" in model.notes[0]
+
+
 def test_what_depends_on_no_input_is_computed_once() -> None:
     """A warp's grid comes from an inverse that ONNX lacks; here it is constant."""
 

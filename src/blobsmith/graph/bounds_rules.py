@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from .bounds_steps import FIRST, remainder_of
+from .bounds_steps import FIRST, remainder_of, spread_of
 from .bounds_zeros import plus_zero
 from .editor import Editor
 from .interval import (
@@ -102,7 +102,8 @@ def interval_of(editor: Editor, node: Node, x: list[Interval]) -> Interval:
         remainder = remainder_of(editor, node, x[0])
         if remainder is not None:
             return remainder
-        return added(x[0], negated(x[1]))
+        difference = added(x[0], negated(x[1]))
+        return spread_of(editor, node, difference) or difference
     if op == "Mul":
         if node.inputs[0] == node.inputs[1]:
             return power(x[0], 2.0)

@@ -39,6 +39,9 @@ FIRST = frozenset(
 """Operators whose elements are elements of their first input."""
 
 
+_SPREADS = {("Max", "Min"), ("ReduceMax", "ReduceMin")}
+
+
 def remainder_of(editor: Editor, node: Node, x: Interval) -> Interval | None:
     """x - floor(x / n) * n, as exporters write a remainder: in 0..n."""
     product = editor.producer(node.inputs[1])
@@ -61,6 +64,24 @@ def remainder_of(editor: Editor, node: Node, x: Interval) -> Interval | None:
             integral = x.integral and size == int(size)
             return Interval(0.0, size - 1 if integral else size, not x.finite, integral)
     return None
+
+
+def spread_of(editor: Editor, node: Node, x: Interval) -> Interval | None:
+    """The largest of some values less the smallest of the same, which is never below 0.
+
+    Args:
+        editor: the graph.
+        node: a Sub.
+        x: what its operands' own bounds say.
+    """
+    high, low = (editor.producer(name) for name in node.inputs)
+    if high is None or low is None or (high.op, low.op) not in _SPREADS:
+        return None
+    if high.op == "Max":
+        same = bool(set(high.inputs) & set(low.inputs))  # one that both saw lies between them
+    else:
+        same = high.inputs == low.inputs and high.attrs == low.attrs
+    return replace(x, low=max(x.low, 0.0)) if same else None
 
 
 def step_of(editor: Editor, node: Node, x: list[Interval]) -> float:

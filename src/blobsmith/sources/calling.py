@@ -91,6 +91,11 @@ class Reference:
                 "from the call before",
             )
 
+    def depends(self, name: str, frame: equivalence.Feeds, other: equivalence.Feeds) -> bool:
+        """Whether a result changes when one input is taken from another frame."""
+        changed = self({**frame, name: other[name]})
+        return not equivalence.max_difference(self(frame), changed).same
+
     def named(
         self, names: Sequence[str], known: dict[int, dict[str, Array]]
     ) -> equivalence.Function:

@@ -215,6 +215,20 @@ def _is_number_where(x: Tensor, key: Any, value: Any) -> bool:
     return mask and number
 
 
+def _either(x: Tensor, y: Tensor) -> Tensor:
+    """The sum of two masks, which ONNX does not add."""
+    return torch.logical_or(x, y)
+
+
+def _join(x: Tensor, y: Tensor) -> Tensor:
+    return x.logical_or_(y)
+
+
+def _are_masks(x: Any, y: Any, **kwargs: Any) -> bool:
+    masks = all(isinstance(v, Tensor) and v.dtype == torch.bool for v in (x, y))
+    return masks and not kwargs
+
+
 def _nextafter(x: Tensor, other: Tensor) -> Tensor:
     return x
 
@@ -236,6 +250,8 @@ _TABLE: dict[Callable[..., Any], tuple[Any, ...]] = {
     _window: (Tensor.unfold,),
     _atan2: (torch.atan2, Tensor.atan2, torch.arctan2, Tensor.arctan2),
     _set_where: (Tensor.__setitem__,),
+    _either: (torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__),
+    _join: (Tensor.__iadd__, Tensor.add_),
 }
 _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _unfold: lambda x, *args, **kwargs: x.dim() == 4,
@@ -245,6 +261,8 @@ _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _det: _small,
     _atan2: lambda y, x, **kwargs: isinstance(x, Tensor) and not kwargs,
     _set_where: _is_number_where,
+    _either: _are_masks,
+    _join: _are_masks,
     _searchsorted: _plain_search,
     _bucketize: lambda x, boundaries, **kwargs: isinstance(x, Tensor),
 }

@@ -32,6 +32,7 @@ _PROBES = ("noise", "zero", "full", "photo")
 _NEEDS_OPSET = re.compile(r"added in version (\d+)")
 _TRACED_UP_TO = 16
 _WRONG = "the exported graph is not the function"
+_LOST = "the exported graph lost"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,10 @@ def export(
             continue
         decisions = traced.decisions or decisions
         frames = feeds if not decisions else [*feeds, *_unlike(feeds)]
+        lost = faults.unused(traced.proto, [spec.name for spec in specs])
+        if lost and any(run.depends(lost, feeds[0], other) for other in feeds[1:]):
+            failures.append((label, f"{_LOST} what becomes of {lost!r}"))
+            continue
         problem = _problem(traced, specs, names, reference, frames)
         if problem:
             failures.append((label, problem))
@@ -196,11 +201,14 @@ def _attempts(
     from . import exporters
 
     if exporter in ("auto", "torchscript"):
-        for watch in (True, False):
+        ways: tuple[exporters.Watch, ...] = ("values", "as differentiable", "nothing")
+        for watch in ways:
+            if watch == "as differentiable" and not any(_lost(text) for _, text in failures):
+                continue
             version = opset
             while True:
 
-                def trace(version: int = version, watch: bool = watch) -> Traced:
+                def trace(version: int = version, watch: exporters.Watch = watch) -> Traced:
                     return exporters.torchscript(
                         function, examples, inputs, outputs, version=version, watch=watch
                     )
@@ -217,6 +225,11 @@ def _attempts(
                 version = wanted
     if exporter in ("auto", "dynamo"):
         yield "dynamo", lambda: exporters.dynamo(function, examples, inputs, outputs)
+
+
+def _lost(failure: str) -> bool:
+    """Whether an export went through, to a graph of something else."""
+    return _WRONG in failure or _LOST in failure
 
 
 def _output_names(run: Reference, wanted: Sequence[str] | None, origin: str) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -24,6 +24,7 @@ from .outputs import flatten_outputs
 from .tracing import StaticTrace
 
 DYNAMO_OPSET = 18
+Watch = Literal["values", "as differentiable", "nothing"]
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "torch.fx.experimental.symbolic_shapes")
 
 
@@ -43,7 +44,7 @@ class Traced:
 class _Traceable(torch.nn.Module):
     """The user's function as the exporters want it: tensors in, a tuple of float32 tensors out."""
 
-    def __init__(self, function: UserFunction, watch: bool) -> None:
+    def __init__(self, function: UserFunction, watch: Watch) -> None:
         super().__init__()
         self._function = [function]  # in a list, so that it is no submodule twice over
         if isinstance(function.target, torch.nn.Module):
@@ -53,8 +54,8 @@ class _Traceable(torch.nn.Module):
 
     def forward(self, *tensors: Any) -> Any:
         function = self._function[0]
-        if self.watch:
-            mode = StaticTrace(tensors)
+        if self.watch != "nothing":
+            mode = StaticTrace(tensors, differentiable=self.watch == "as differentiable")
             with mode:
                 result = function.raw(*tensors)
             self.decisions = tuple(mode.decisions)
@@ -72,7 +73,7 @@ def torchscript(
     outputs: Sequence[str],
     *,
     version: int,
-    watch: bool = True,
+    watch: Watch = "values",
 ) -> Traced:
     """Exports by tracing. Raises whatever torch raises.
 
@@ -81,7 +82,8 @@ def torchscript(
         examples: one float32 tensor an input, all distinct.
         inputs, outputs: names.
         version: opset.
-        watch: keep sizes and constants out of the trace (`StaticTrace`).
+        watch: "values" keeps sizes and constants out of the trace (`StaticTrace`); "as
+            differentiable" does so of what the function does for inputs that require gradients.
     """
     file = io.BytesIO()
     with function.inference(), quiet():
@@ -109,7 +111,7 @@ def dynamo(
 ) -> Traced:
     """Exports by torch.export at opset 18 and lowers the opset. Raises whatever torch raises."""
     with function.inference(), quiet(), _no_partial_graph(), preserve_node_meta():
-        module = _Traceable(function, watch=True).eval()
+        module = _Traceable(function, "values").eval()
         program = torch.onnx.export(
             module,
             tuple(examples),

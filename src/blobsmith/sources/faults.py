@@ -100,6 +100,16 @@ def check_used(proto: ModelProto, inputs: Sequence[str]) -> None:
     Raises:
         SourceError: no output depends on the values of an input.
     """
+    if name := unused(proto, inputs):
+        raise SourceError(
+            f"the result does not depend on the input {name!r}",
+            remedy="use it, or take it out of the function's parameters: the compiler drops "
+            "inputs that do nothing",
+        )
+
+
+def unused(proto: ModelProto, inputs: Sequence[str]) -> str:
+    """The first input whose values no output depends on; "" if all matter."""
     producer = {name: node for node in proto.graph.node for name in node.output if name}
     held = {t.name for t in proto.graph.initializer}
     present = [i.name for i in proto.graph.input if i.name not in held]
@@ -113,13 +123,7 @@ def check_used(proto: ModelProto, inputs: Sequence[str]) -> None:
         node = producer.get(name)
         if node is not None and node.op_type not in ("Shape", "Size"):
             queue.extend(_reads(node))
-    for name in inputs:
-        if name not in seen or name not in present:
-            raise SourceError(
-                f"the result does not depend on the input {name!r}",
-                remedy="use it, or take it out of the function's parameters: the compiler drops "
-                "inputs that do nothing",
-            )
+    return next((name for name in inputs if name not in seen or name not in present), "")
 
 
 def _reads(node: Any) -> list[str]:

@@ -46,6 +46,8 @@ _GROWING: frozenset[Any] = frozenset(
         *(torch.masked_select, _T.masked_select),
     )
 )
+_AS: frozenset[Any] = frozenset((_T.to, _T.type_as, _T.expand_as, _T.view_as, _T.reshape_as))
+"""What gives its first argument the type or size of the second, whatever its values."""
 
 
 class StaticTrace(TorchFunctionMode):
@@ -53,14 +55,17 @@ class StaticTrace(TorchFunctionMode):
 
     Args:
         inputs: the tensors that stand for the model's inputs.
+        differentiable: tell the function that its inputs require gradients. Many functions then
+            make new tensors where else they write into parts of one, which the trace loses.
 
     Attributes:
         decisions: where Python read a value that depends on an input: (line, in the user's own
             code rather than a library's).
     """
 
-    def __init__(self, inputs: tuple[Any, ...]) -> None:
+    def __init__(self, inputs: tuple[Any, ...], *, differentiable: bool = False) -> None:
         super().__init__()
+        self._differentiable = differentiable
         self.decisions: dict[tuple[lines.SourceLine, bool], None] = {}
         for tensor in inputs:
             setattr(tensor, _MARK, True)
@@ -72,7 +77,9 @@ class StaticTrace(TorchFunctionMode):
                 return func(*args, **kwargs)
         if any(isinstance(a, Spectrum) for a in args) or func in FORWARD:
             return self._transformed(func, types, args, kwargs)
-        live = any(_is_live(t) for t in _tensors((args, kwargs)))
+        if self._differentiable and func == _T.requires_grad.__get__ and _is_live(args[0]):
+            return True
+        live = any(_is_live(t) for t in _tensors(_read(func, args, kwargs)))
         if func in _VALUES:
             if live:
                 self._decision()
@@ -87,6 +94,8 @@ class StaticTrace(TorchFunctionMode):
             _tell_line()
         changed = _changed(func, args, kwargs)
         if changed is not None and not _is_live(changed):
+            if changed._base is not None:  # the trace does not know whose part it is
+                raise RuntimeError("a part of a constant tensor is written to")
             _pin(changed)
         replacement = DECOMPOSITIONS.get(func)
         if replacement is not None and replacement.fits(*args, **kwargs):
@@ -127,6 +136,13 @@ class StaticTrace(TorchFunctionMode):
             where=str(line or ""),
             remedy="keep the whole image: torch.where(mask, x, 0), or x * mask",
         )
+
+
+def _read(func: Any, args: Any, kwargs: Any) -> Any:
+    """The arguments whose values matter to a function."""
+    if func is _T.new_tensor:
+        return args[1:], kwargs
+    return args[:1] if func in _AS else (args, kwargs)
 
 
 def _tell_line() -> None:
