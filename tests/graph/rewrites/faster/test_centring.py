@@ -11,7 +11,7 @@ from blobsmith.emulator import Emulator
 from blobsmith.graph.equivalence import run
 from blobsmith.graph.rewrites import rewrite
 
-from .helpers import Graph, difference
+from ..helpers import Graph, difference
 
 SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32).reshape(1, 1, 3, 3) / 8
 BLUR = np.full((1, 1, 3, 3), 1 / 9, np.float32)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blobsmith.graph.rewrites.faster.linear.scene import groups
+from blobsmith.graph.rewrites.linear.scene import groups
 
-from .helpers import Graph, difference, editor, faster, operators
+from ..helpers import Graph, difference, editor, faster, operators
 
 RULE = "linear-filter"
 H, W = 6, 6  # too small for blocks

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .helpers import Graph, difference, faster, operators
+from ..helpers import Graph, difference, faster, operators
 
 IMAGE = (1, 3, 12, 16)
 

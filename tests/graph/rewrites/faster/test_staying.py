@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from .helpers import Graph, difference, faster, operators
+from ..helpers import Graph, difference, faster, operators
 
 RULES = ("linear-filter", "stay-in-blocks", "moved-elements")
 

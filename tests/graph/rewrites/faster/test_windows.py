@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .helpers import Graph, difference, faster, operators
+from ..helpers import Graph, difference, faster, operators
 
 SHAPE = (1, 3, 12, 16)
 POOL, FILTER = {"MaxPool"}, {"Conv"}

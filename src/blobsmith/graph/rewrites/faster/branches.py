@@ -10,8 +10,8 @@ from __future__ import annotations
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import Affine, affine
 from ..rule import Change, Outcome, Rule
-from .patterns import Affine, affine
 
 _CLOSE = 1e-5
 

@@ -7,8 +7,8 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import affine_step
 from ..rule import Change, Outcome, Rule
-from .patterns import affine_step
 
 _BINARY = frozenset({
     "Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "Greater", "Less", "Equal", "And", "Or", "Xor",

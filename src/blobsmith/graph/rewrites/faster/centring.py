@@ -14,8 +14,8 @@ from ...bounds import FP16_MAX, bounds
 from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
+from ..patterns import REPEATING, pad_fill
 from ..rule import Approx, Change, Outcome, Rule
-from .patterns import REPEATING, pad_fill
 
 _MOVES = frozenset({"Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze", "Identity"})
 _WORTH = 0.75

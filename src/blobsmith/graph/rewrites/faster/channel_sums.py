@@ -9,10 +9,10 @@ from __future__ import annotations
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear import emit
+from ..linear.steps import step
+from ..linear.trace import plain
 from ..rule import Change, Outcome, Rule
-from .linear import emit
-from .linear.steps import step
-from .linear.trace import plain
 
 
 def find(editor: Editor, node: Node) -> Outcome:

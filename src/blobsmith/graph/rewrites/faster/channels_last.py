@@ -15,9 +15,9 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear import emit
+from ..linear.steps import VIEWS
 from ..rule import Change, Outcome, Refused, Rule
-from .linear import emit
-from .linear.steps import VIEWS
 
 _LAST = [0, 2, 3, 1]
 

@@ -14,8 +14,8 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import affine, affine_step, clip_limits
 from ..rule import Change, Outcome, Rule
-from .patterns import affine, affine_step, clip_limits
 
 _SMALLEST = 2.0**-14
 _LARGEST = 65504.0

@@ -14,8 +14,8 @@ from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import Affine, affine
 from ..rule import Change, Outcome, Rule
-from .patterns import Affine, affine
 
 _OPPOSITE = {"Greater": "Less", "Less": "Greater"}
 _MOST_LEVELS = 2048

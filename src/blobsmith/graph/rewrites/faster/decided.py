@@ -9,8 +9,8 @@ from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
 from ..needed.weights import KEEPS_APART
+from ..patterns import clip_limits
 from ..rule import Change, Outcome, Rule
-from .patterns import clip_limits
 
 
 def _unchanged(editor: Editor, node: Node, known: Interval) -> bool:

@@ -1,6 +1,6 @@
 """Linear maps: shifts and adds, depthwise filters, colour matrices, grey, chains of all of them.
 
-Whatever computes a linear map of an image (see `linear/form.py`) is read as one kernel, and written
+Whatever computes a linear map of an image (see `../linear/form.py`) is read as one kernel, and written
 in the form that costs least: one dense convolution, a separable pair, a scale and a shift, or a
 convolution whose output channels are the pixels of small blocks. The last is the cheapest for most
 filters of images: with three channels, the engine is used at about 1 %.
@@ -15,12 +15,12 @@ from ....errors import ModelError
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear import blocks, emit, engine, price
+from ..linear.factors import factorize
+from ..linear.scene import Group, group_of, prices
+from ..linear.steps import STEPS, VIEWS
 from ..rule import Change, Outcome, Rule, Variant
 from . import reductions
-from .linear import blocks, emit, engine, price
-from .linear.factors import factorize
-from .linear.scene import Group, group_of, prices
-from .linear.steps import STEPS, VIEWS
 
 _GAIN = 0.6 * engine.STAGE
 _SHARE = 0.0025

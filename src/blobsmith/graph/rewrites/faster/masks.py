@@ -9,8 +9,8 @@ from __future__ import annotations
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import affine_step, mask
 from ..rule import Change, Outcome, Rule
-from .patterns import affine_step, mask
 
 
 def find_levels(editor: Editor, node: Node) -> Outcome:

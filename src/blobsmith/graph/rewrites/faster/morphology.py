@@ -15,9 +15,9 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear.form import Form
+from ..linear.trace import trace
 from ..rule import Change, Outcome, Rule
-from .linear.form import Form
-from .linear.trace import trace
 
 _MOST_RECTANGLES = 6
 _LARGEST = 15

@@ -11,8 +11,8 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import REPEATING, pad_fill
 from ..rule import Change, Outcome, Rule
-from .patterns import REPEATING, pad_fill
 
 
 def _begins_and_ends(editor: Editor, node: Node) -> tuple[int, ...] | None:

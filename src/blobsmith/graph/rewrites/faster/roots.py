@@ -15,8 +15,8 @@ from ...bounds import FP16_MAX, bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import affine, clip_limits
 from ..rule import Approx, Change, Outcome, Rule
-from .patterns import affine, clip_limits
 
 _SMALLEST_SQUARE = 2.0**-20
 _LARGEST_SCALING = 12

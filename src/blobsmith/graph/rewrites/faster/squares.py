@@ -9,11 +9,11 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear import emit
+from ..linear import form as fm
+from ..linear.trace import trace
+from ..patterns import affine_step
 from ..rule import Change, Outcome, Rule
-from .linear import emit
-from .linear import form as fm
-from .linear.trace import trace
-from .patterns import affine_step
 
 _SMALLEST, _LARGEST = 2.0**-12, 2.0**12
 

@@ -15,11 +15,11 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..linear import engine
+from ..linear.form import Array, Form
+from ..linear.trace import trace
+from ..patterns import affine_step
 from ..rule import Change, Outcome, Rule
-from .linear import engine
-from .linear.form import Array, Form
-from .linear.trace import trace
-from .patterns import affine_step
 
 _UNARY = frozenset({
     "Abs", "Relu", "Sqrt", "Exp", "Log", "Neg", "Reciprocal", "Sigmoid", "Tanh", "Floor", "Ceil",

@@ -18,11 +18,11 @@ from ...bounds import FP16_EXACT_INTEGERS, bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
-from ..faster.linear import emit
-from ..faster.linear.form import MAX_INPUTS, Array, Axis, Form
-from ..faster.linear.step import PARTED
-from ..faster.linear.trace import trace
-from ..faster.patterns import clip_limits
+from ..linear import emit
+from ..linear.form import MAX_INPUTS, Array, Axis, Form
+from ..linear.step import PARTED
+from ..linear.trace import trace
+from ..patterns import clip_limits
 from ..rule import Approx, Change, Outcome, Refused, Rule
 
 _REST = 1 / PARTED

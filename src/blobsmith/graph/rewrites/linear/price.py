@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ....editor import Editor
-from ....node import Node
+from ...editor import Editor
+from ...node import Node
 from ..patterns import affine_step
 from . import blocks, emit, engine
 from .factors import Factors, factorize

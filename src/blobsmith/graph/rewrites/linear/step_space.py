@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ....editor import Editor
-from ....node import Node
+from ...editor import Editor
+from ...node import Node
 from . import form as fm
 from .form import Form
 from .step import Get, Step

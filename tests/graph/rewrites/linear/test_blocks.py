@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from blobsmith.errors import ModelError
 from blobsmith.graph.builder import Builder
-from blobsmith.graph.rewrites.faster.linear import blocks, emit, engine, price
-from blobsmith.graph.rewrites.faster.linear.factors import factorize
-from blobsmith.graph.rewrites.faster.linear.form import Axis, Form
+from blobsmith.graph.rewrites.linear import blocks, emit, engine, price
+from blobsmith.graph.rewrites.linear.factors import factorize
+from blobsmith.graph.rewrites.linear.form import Axis, Form
 
-from .helpers import Graph, editor, frames, values
+from ..helpers import Graph, editor, frames, values
 from .test_forms import evaluate
 
 

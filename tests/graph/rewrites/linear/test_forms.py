@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blobsmith.graph.rewrites.faster.linear.form import Axis, Form
-from blobsmith.graph.rewrites.faster.linear.trace import trace
+from blobsmith.graph.rewrites.linear.form import Axis, Form
+from blobsmith.graph.rewrites.linear.trace import trace
 
-from .helpers import Graph, editor, frames, values
+from ..helpers import Graph, editor, frames, values
 
 _MODES = {"": "constant", "constant": "constant", "edge": "edge", "reflect": "reflect",
           "wrap": "wrap"}  # fmt: skip

@@ -7,8 +7,8 @@ constant. Nothing is changed here.
 
 from __future__ import annotations
 
-from ....editor import Editor
-from ....node import Node
+from ...editor import Editor
+from ...node import Node
 from . import step_rows, step_space, step_values
 from .form import Form
 from .step import Get, Step, parted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....editor import Editor
-from ....node import Node
+from ...editor import Editor
+from ...node import Node
 from . import form as fm
 from . import join
 from .form import Form

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...editor import Editor
-from ...node import Node
+from ..editor import Editor
+from ..node import Node
 
 
 class Affine(NamedTuple):

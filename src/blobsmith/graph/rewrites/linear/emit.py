@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .....errors import ModelError
-from ....builder import Builder
+from ....errors import ModelError
+from ...builder import Builder
 from . import engine
 from .factors import Factors
 from .form import Array, Axis, Form

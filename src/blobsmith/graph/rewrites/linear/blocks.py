@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ....builder import Builder
+from ...builder import Builder
 from . import emit, engine
 from .factors import Factors
 from .form import Array, Axis, Form

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ....editor import Editor
-from ....node import Node
+from ...editor import Editor
+from ...node import Node
 from . import emit, engine, join, price
 from . import form as fm
 from .form import Form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....editor import Editor
+from ...editor import Editor
 from . import form as fm
 from .form import Form
 from .steps import STEPS, step
