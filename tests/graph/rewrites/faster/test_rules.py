@@ -373,7 +373,7 @@ def test_a_norm_beyond_fp16_is_taken_of_smaller_numbers() -> None:
     """255^2 * 192 is 12 million: the quotient is the same for a sixteenth of the image."""
     from blobsmith.graph.bounds import FP16_MAX, bounds
 
-    from .helpers import editor
+    from ..helpers import editor
 
     g = Graph(x=(1, 192))
     squares = g.op("ReduceSum", g.op("Mul", "x", "x"), axes=[1], keepdims=1)

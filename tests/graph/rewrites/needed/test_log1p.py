@@ -8,7 +8,8 @@ import pytest
 
 from blobsmith.graph.equivalence import run
 from blobsmith.graph.rewrites import rewrite
-from tests.graph.rewrites.faster.helpers import Graph
+
+from ..helpers import Graph
 
 BYTES = {"x": (0.0, 255.0), "z": (0.0, 255.0)}
 SHAPE = (1, 1, 16, 16)

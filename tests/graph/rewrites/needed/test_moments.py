@@ -9,7 +9,8 @@ import pytest
 from blobsmith.blob import Blob
 from blobsmith.emulator import Emulator
 from blobsmith.graph.rewrites import rewrite
-from tests.graph.rewrites.faster.helpers import Graph, difference
+
+from ..helpers import Graph, difference
 
 BYTES = {"x": (0.0, 255.0), "z": (0.0, 255.0)}
 

@@ -10,7 +10,8 @@ from blobsmith.blob import Blob
 from blobsmith.emulator import Emulator
 from blobsmith.graph.equivalence import run
 from blobsmith.graph.rewrites import rewrite
-from tests.graph.rewrites.faster.helpers import Graph, difference
+
+from ..helpers import Graph, difference
 
 BYTES = {"x": (0.0, 255.0)}
 GREY = np.array([0.299, 0.587, 0.114], np.float32).reshape(1, 3, 1, 1)

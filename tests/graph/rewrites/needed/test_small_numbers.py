@@ -24,6 +24,14 @@ CASES = [
     Case("between-levels", "d = Sub(x, c) e = Div(d, w) s = Pow(e, two) n = Neg(s) y = Exp(n)",
          ("between-levels",), x="float[1,1,12,16]", y="float[1,32,12,16]",
          constants={"c": CENTRES, "w": 8.0, "two": 2.0}),
+    Case("discriminant", "t = Add(x, z) s = Pow(t, two) p = Mul(z, x) b = Mul(x, tenth)"
+         "c = Mul(b, b) d = Sub(p, c) f = Mul(d, four) e = Sub(s, f) y = Sqrt(e)",
+         ("discriminant",), z=IMAGE, high=100.0, error=1e-4,
+         constants={"two": 2.0, "four": 4.0, "tenth": 0.1}),
+    Case("discriminant-of-half", "t = Add(x, z) h = Div(t, two) s = Mul(h, h) p = Mul(x, z)"
+         "b = Mul(z, tenth) c = Mul(b, b) d = Sub(p, c) e = Sub(s, d) y = Sqrt(e)",
+         ("discriminant",), z=IMAGE, high=100.0, error=1e-4,
+         constants={"two": 2.0, "tenth": 0.1}),
     Case("computed-kernel", "w = Div(z, c) y = Conv<pads=[1,1,1,1]>(x, w)", ("computed-kernel",),
          z="float[2,3,3,3]", y="float[1,2,12,16]", constants={"c": 4096.0}),
     Case("computed-kernel-each", "w = Div(z, c) y = Conv<group=3,strides=[2,2]>(x, w)",
@@ -58,6 +66,20 @@ def test_levels_that_fp16_holds_stay_as_they_are() -> None:
     case = Case("whole", body, (), x="float[1,1,12,16]", y="float[1,32,12,16]", high=20.0,
                 constants={"c": whole, "w": 8.0})  # fmt: skip
     assert not rewritten(case)[1].applied
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "t = Add(x, z) s = Mul(t, t) p = Mul(x, x) d = Sub(p, z) f = Mul(d, four) y = Sub(s, f)",
+        "t = Add(x, z) s = Mul(t, t) p = Mul(x, z) d = Sub(p, z) f = Mul(d, two) y = Sub(s, f)",
+        "t = Sub(x, z) s = Mul(t, t) p = Mul(x, z) d = Sub(p, z) f = Mul(d, four) y = Sub(s, f)",
+    ],
+    ids=["another product", "another factor", "a difference"],
+)
+def test_what_is_no_discriminant_stays(body: str) -> None:
+    case = Case("none", body, (), z=IMAGE, high=100.0, constants={"two": 2.0, "four": 4.0})
+    assert "discriminant" not in {a.rule for a in rewritten(case)[1].applied}
 
 
 def test_a_deviation_of_large_values_does_not_overflow(compile_blob: Callable[..., bytes]) -> None:

@@ -1,9 +1,9 @@
 """Linear maps: shifts and adds, depthwise filters, colour matrices, grey, chains of all of them.
 
-Whatever computes a linear map of an image (see `../linear/form.py`) is read as one kernel, and written
-in the form that costs least: one dense convolution, a separable pair, a scale and a shift, or a
-convolution whose output channels are the pixels of small blocks. The last is the cheapest for most
-filters of images: with three channels, the engine is used at about 1 %.
+Whatever computes a linear map of an image (see `../linear/form.py`) is read as one kernel, and
+written in the form that costs least: one dense convolution, a separable pair, a scale and a shift,
+or a convolution whose output channels are the pixels of small blocks. The last is the cheapest for
+most filters of images: with three channels, the engine is used at about 1 %.
 """
 
 from __future__ import annotations

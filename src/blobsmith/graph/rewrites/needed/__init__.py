@@ -7,6 +7,7 @@ from . import (
     activations,
     compare,
     computed_kernels,
+    discriminants,
     doubles,
     einsum,
     elementary,
@@ -46,10 +47,11 @@ from . import (
 )
 
 _MODULES = (
-    activations, compare, computed_kernels, doubles, einsum, elementary, encodings, fold, forms,
-    gathers, grid, guards, histogram, integers, lengths, levels, log1p, logarithms, loops, mixtures,
-    moments, nonfinite, norms, outputs, pads, pools, ranks, remainders, resize, scalars, scatter,
-    sequences, spectral, stable, tables, transposed, volumes, weights, wholes,
+    activations, compare, computed_kernels, discriminants, doubles, einsum, elementary,
+    encodings, fold, forms, gathers, grid, guards, histogram, integers, lengths, levels, log1p,
+    logarithms, loops, mixtures, moments, nonfinite, norms, outputs, pads, pools, ranks,
+    remainders, resize, scalars, scatter, sequences, spectral, stable, tables, transposed,
+    volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
