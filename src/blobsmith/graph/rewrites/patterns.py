@@ -71,6 +71,16 @@ def clip_limits(editor: Editor, node: Node) -> tuple[float, float] | None:
     return float(limits[0]), float(limits[1])
 
 
+def squared(editor: Editor, value: str) -> str:
+    """What a value is the square of; "" if it is none."""
+    node = editor.producer(value)
+    if node is None:
+        return ""
+    doubled = node.op == "Mul" and node.inputs[0] == node.inputs[1]
+    raised = node.op == "Pow" and editor.scalar(node.inputs[1]) == 2
+    return node.inputs[0] if doubled or raised else ""
+
+
 REPEATING = frozenset({"edge", "reflect", "wrap", "symmetric"})
 """The modes of a Pad that add pixels of the picture, not a number."""
 

@@ -9,28 +9,18 @@ from __future__ import annotations
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
-from ..patterns import affine
+from ..patterns import affine, squared
 from ..rule import Change, Outcome, Rule
 
 _SAME = 1e-6
-
-
-def _root(editor: Editor, value: str) -> str | None:
-    """What a value is the square of."""
-    node = editor.producer(value)
-    if node is None or len(node.inputs) != 2:
-        return None
-    squared = node.op == "Pow" and editor.scalar(node.inputs[1]) == 2
-    squared = squared or (node.op == "Mul" and node.inputs[0] == node.inputs[1])
-    return node.inputs[0] if squared else None
 
 
 def find(editor: Editor, node: Node) -> Outcome:
     """s^2 (a + d)^2 - 4 s^2 (a d - e), written as s^2 (a - d)^2 + 4 s^2 e."""
     if not editor.is_float(node.output):
         return None
-    root = _root(editor, node.inputs[0])
-    if root is None:
+    root = squared(editor, node.inputs[0])
+    if not root:
         return None
     half, determinant = affine(editor, root), affine(editor, node.inputs[1])
     trace, difference = editor.producer(half.source), editor.producer(determinant.source)

@@ -16,6 +16,7 @@ from ...bounds import FP16_MAX, Interval, bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import squared
 from ..rule import Approx, Change, Outcome, Refused, Rule
 from .scaling import lifted, times
 
@@ -147,13 +148,9 @@ def find_deviation(editor: Editor, node: Node) -> Outcome:
         maker = editor.producer(maker.inputs[0])
     if maker is None or maker.op not in ("ReduceMean", "GlobalAveragePool", "AveragePool"):
         return None
-    square = editor.producer(maker.inputs[0])
-    if square is None or not (
-        (square.op == "Pow" and editor.scalar(square.inputs[1]) == 2)
-        or (square.op == "Mul" and square.inputs[0] == square.inputs[1])
-    ):
+    if not squared(editor, maker.inputs[0]):
         return None
-    reach = bounds(editor, square.output).magnitude
+    reach = bounds(editor, maker.inputs[0]).magnitude
     if not FP16_MAX < reach < math.inf:
         return None
     power = math.floor(math.log2(_ROOM / reach))

@@ -12,6 +12,7 @@ from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import squared
 from ..rule import Change, Outcome, Rule
 from .scaling import lifted
 
@@ -44,13 +45,9 @@ def find_small(editor: Editor, node: Node) -> Outcome:
         mean = editor.producer(mean.inputs[0])
     if mean is None or mean.op not in _MEANS:
         return None
-    square = editor.producer(mean.inputs[0])
-    if square is None or not (
-        (square.op == "Pow" and editor.scalar(square.inputs[1]) == 2)
-        or (square.op == "Mul" and square.inputs[0] == square.inputs[1])
-    ):
+    if not squared(editor, mean.inputs[0]):
         return None
-    reach = max(bounds(editor, v).magnitude for v in (square.output, mean.output))
+    reach = max(bounds(editor, v).magnitude for v in (mean.inputs[0], mean.output))
     if not 0 < reach <= _SMALL:
         return None
     power = math.floor(math.log2(_ROOM / reach))

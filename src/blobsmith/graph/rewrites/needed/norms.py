@@ -12,6 +12,7 @@ from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import squared
 from ..rule import Approx, Change, Outcome, Rule
 from .scaling import lifted, times
 
@@ -49,14 +50,10 @@ def find_root(editor: Editor, node: Node) -> Outcome:
     if total.op == "ReduceSumSquare":
         source, nodes = total.inputs[0], (total, node)
     else:
-        square = editor.producer(total.inputs[0])
-        if square is None:
+        source, square = squared(editor, total.inputs[0]), editor.producer(total.inputs[0])
+        if not source or square is None:
             return None
-        doubled = square.op == "Mul" and square.inputs[0] == square.inputs[1]
-        raised = square.op == "Pow" and editor.scalar(square.inputs[1]) == 2
-        if not (doubled or raised):
-            return None
-        source, nodes = square.inputs[0], (square, total, node)  # type: ignore[assignment]
+        nodes = (square, total, node)  # type: ignore[assignment]
     shape, out = editor.shape(source), editor.shape(node.output)
     axes = total.attrs.get("axes") or (editor.ints(total.input(1)) if total.input(1) else None)
     if shape is None or out is None or axes is None:
@@ -159,7 +156,7 @@ def find_conjugate(editor: Editor, node: Node) -> Outcome:
     reach = max(2 * known.high, known.high**2)
     factor = 2.0 ** math.floor(math.log2(_ROOM / reach)) if 0 < reach < math.inf else 1.0
     if maker.op == "Sub":
-        if _squared(editor, maker.inputs[0]) != total:
+        if squared(editor, maker.inputs[0]) != total:
             return None
         q = maker.inputs[1]
 
@@ -203,19 +200,9 @@ def _under_root(editor: Editor, value: str) -> str:
     return inner
 
 
-def _squared(editor: Editor, value: str) -> str:
-    """What a value is the square of; "" if it is none."""
-    node = editor.producer(value)
-    if node is None:
-        return ""
-    doubled = node.op == "Mul" and node.inputs[0] == node.inputs[1]
-    raised = node.op == "Pow" and editor.scalar(node.inputs[1]) == 2
-    return node.inputs[0] if doubled or raised else ""
-
-
 def _difference(editor: Editor, value: str, total: Node | None) -> bool:
     """Whether a value is (a - c)^2 where `total` is a + c."""
-    node = editor.producer(_squared(editor, value))
+    node = editor.producer(squared(editor, value))
     if node is None or total is None or node.op != "Sub" or total.op != "Add":
         return False
     return set(node.inputs) == set(total.inputs)
