@@ -71,6 +71,19 @@ def clip_limits(editor: Editor, node: Node) -> tuple[float, float] | None:
     return float(limits[0]), float(limits[1])
 
 
+def axes_of(editor: Editor, node: Node) -> list[int] | None:
+    """The axes of a reduction, counted from the start; None if they are computed."""
+    rank = editor.rank(node.inputs[0])
+    if rank is None:
+        return None
+    given = node.attrs.get("axes")
+    if given is None and node.input(1):
+        given = editor.ints(node.input(1))
+        if given is None:
+            return None
+    return sorted(int(a) % rank for a in given) if given else list(range(rank))
+
+
 def squared(editor: Editor, value: str) -> str:
     """What a value is the square of; "" if it is none."""
     node = editor.producer(value)

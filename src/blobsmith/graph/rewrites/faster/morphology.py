@@ -17,6 +17,7 @@ from ...editor import Editor
 from ...node import Node
 from ..linear.form import Form
 from ..linear.trace import trace
+from ..patterns import axes_of
 from ..rule import Change, Outcome, Rule
 
 _MOST_RECTANGLES = 6
@@ -91,14 +92,6 @@ def _leaves(editor: Editor, node: Node, kind: str, old: list[Node]) -> list[Form
         Form(form.sources, form.channels, form.kernel[r], form.bias[r], form.y, form.x, (len(r),))
         for r in rows
     ]
-
-
-def axes_of(editor: Editor, node: Node) -> list[int] | None:
-    """The axes of a reduction, counted from the start; None if they are computed, or all."""
-    rank, axes = editor.rank(node.inputs[0]), node.attrs.get("axes")
-    if axes is None and node.input(1):
-        axes = editor.ints(node.input(1))
-    return None if axes is None or rank is None else sorted(int(a) % rank for a in axes)
 
 
 def _window(forms: list[Form]) -> Window | None:

@@ -16,9 +16,10 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import axes_of
 from ..rule import Change, Outcome, Rule
 from .elements import MOVING, Index, numbers, stretch
-from .morphology import Shift, Window, axes_of, cover, pooled
+from .morphology import Shift, Window, cover, pooled
 
 _KINDS = {"ReduceMax": "Max", "ReduceMin": "Min", "ReduceSum": "Sum", "ReduceMean": "Mean"}
 _MOST_ELEMENTS = 1 << 24

@@ -15,6 +15,7 @@ import numpy as np
 from ...builder import Builder
 from ...editor import Array, Editor
 from ...node import Node
+from ..patterns import axes_of
 from ..rule import Change, Outcome, Rule
 
 _SHORT = 16
@@ -22,19 +23,6 @@ _MOST_OUTER = 8
 _FEW_ROWS = 1000
 _SHALLOW = 8
 _MANY_PRODUCTS = 256
-
-
-def axes_of(editor: Editor, node: Node) -> list[int] | None:
-    """The axes of a reduction, counted from the start; None if they are computed."""
-    rank = editor.rank(node.inputs[0])
-    if rank is None:
-        return None
-    given = node.attrs.get("axes")
-    if given is None and node.input(1):
-        given = editor.ints(node.input(1))
-        if given is None:
-            return None
-    return sorted(int(a) % rank for a in given) if given else list(range(rank))
 
 
 def find_reduction(editor: Editor, node: Node) -> Outcome:

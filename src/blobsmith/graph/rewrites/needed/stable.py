@@ -6,8 +6,8 @@ from ...bounds import bounds
 from ...builder import Builder
 from ...editor import Editor
 from ...node import Node
+from ..patterns import axes_of
 from ..rule import Approx, Change, Outcome, Rule
-from .forms import axes_of
 
 _BEARABLE_EXPONENT = 6.0
 
