@@ -57,6 +57,11 @@ ONE: dict[str, Callable[[Tensor], Any]] = {
     "bucketize": lambda x: torch.bucketize(x, torch.linspace(0, 255, 9), right=True),
     "atan2": lambda x: torch.atan2(x - 100, x.flip(-1) - 128),
     "mask": masked,
+    "cummax": lambda x: torch.cummax(x, 3)[0] + x.cummin(2).values,
+    "where the running maximum was": lambda x: torch.cummax(x, -1).indices.float(),
+    "quantile": lambda x: torch.quantile(x, 0.3, dim=3, keepdim=True) + x.quantile(0.5),
+    "gradient": lambda x: torch.gradient(x, dim=(2, 3))[0] + torch.gradient(x, dim=3, spacing=2)[0],
+    "corrcoef": lambda x: torch.corrcoef(x[0, 0]),
     "either of two masks": lambda x: ((x > 200) + (x < 30)).float(),
     "masks joined": joined,
     "a matrix of the image's type": lambda x: (

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from .bits import BITS
 from .elementary import CONDITIONS, ELEMENTARY
 from .folding import FOLDING, pair
+from .ordering import ORDERING
 
 _WIDE = 16  # windows longer than this are gathered one by one, not shifted element by element
 
@@ -266,7 +267,7 @@ _CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _searchsorted: _plain_search,
     _bucketize: lambda x, boundaries, **kwargs: isinstance(x, Tensor),
 }
-_CHECKED = {**BITS, **FOLDING}
+_CHECKED = {**BITS, **FOLDING, **ORDERING}
 DECOMPOSITIONS: dict[Any, Decomposition] = {
     **{
         function: Decomposition(make, {**CONDITIONS, **_CONDITIONS}.get(make, _always))

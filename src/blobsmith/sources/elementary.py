@@ -169,30 +169,6 @@ def _histc(x: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
     return below - torch.cat((start, below[:-1]))
 
 
-def _cumprod(x: Tensor, dim: int) -> Tensor:
-    size, shift = x.shape[dim], 1
-    while shift < size:
-        ones = torch.ones(())
-        before = ones.expand(x.narrow(dim, 0, shift).shape)
-        x = x * torch.cat((before, x.narrow(dim, 0, size - shift)), dim)
-        shift *= 2
-    return x
-
-
-def _kthvalue(x: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    values, places = torch.sort(x, dim)
-    pair = [t.narrow(dim, k - 1, 1) for t in (values, places)]
-    return torch.return_types.kthvalue(pair if keepdim else [t.squeeze(dim) for t in pair])
-
-
-def _median(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    if dim is None:
-        flat = x.reshape(-1)
-        return torch.sort(flat)[0][(flat.shape[0] - 1) // 2]
-    pair = _kthvalue(x, (x.shape[dim] - 1) // 2 + 1, dim, keepdim)
-    return torch.return_types.median(list(pair))
-
-
 def _adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
     height, width = x.shape[-2:]
     wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
@@ -285,9 +261,6 @@ ELEMENTARY: dict[Callable[..., Any], tuple[Any, ...]] = {
     _trapezoid: (torch.trapezoid, torch.trapz),
     _count_nonzero: (torch.count_nonzero, Tensor.count_nonzero),
     _histc: (torch.histc, Tensor.histc),
-    _cumprod: (torch.cumprod, Tensor.cumprod),
-    _kthvalue: (torch.kthvalue, Tensor.kthvalue),
-    _median: (torch.median, Tensor.median),
     _adaptive_avg_pool2d: (F.adaptive_avg_pool2d,),
     _rms_norm: (F.rms_norm,),
     _interpolate: (F.interpolate,),
