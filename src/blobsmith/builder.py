@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _version, cache
-from .delivery import BuildResult, from_cache, package, write
+from .delivery import BuildResult, check_files, files_of, from_cache, package, write
 from .errors import BlobsmithError, EnvironmentFault
 from .loading import (
     InputsLike,
@@ -75,7 +75,8 @@ def build(
     tell = progress or (lambda _: None)
     requests = requests_of(inputs)
     target = Path(output) if output is not None else None
-    _check_target(target)
+    if target is not None:
+        check_files(files_of(target), source)
     from .myriad import toolchain
 
     find = toolchain.find if executor is None else toolchain.toolchain_directory
@@ -147,13 +148,6 @@ def _request(
         preprocessing=Preprocessing(options.color, options.mean, options.scale),
         output_dtypes=options.output_dtypes,
     )  # fmt: skip
-
-
-def _check_target(target: Path | None) -> None:
-    if target is not None and not target.parent.is_dir():
-        raise EnvironmentFault(
-            "the output's folder does not exist", where=str(target.parent), remedy="create it"
-        )
 
 
 def _exported(loaded: Model | OnnxFile, seconds: float) -> list[Step]:

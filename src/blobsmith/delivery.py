@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import cache
+from .errors import EnvironmentFault, UsageError
 from .options import ALL_SHAVES, Options
 from .packaging.atomic import write_all_atomic
 from .packaging.manifest import Manifest, manifest_path
@@ -77,6 +80,47 @@ class BuildResult:
         return len(self.blob.stages)
 
 
+def files_of(target: Path) -> tuple[Path, Path, Path]:
+    """What a build writes: FILE, FILE.onnx and FILE.json."""
+    return target, target.with_name(target.name + ".onnx"), manifest_path(target)
+
+
+def check_files(files: Sequence[Path], source: Any) -> None:
+    """Whether files can be written, as far as that shows before there is anything to write.
+
+    Args:
+        files: paths.
+        source: what is built: none of them may be its own file.
+
+    Raises:
+        EnvironmentFault: a folder does not exist, or a file is one.
+        UsageError: a file is the source's, or is given twice.
+    """
+    own = None
+    if isinstance(source, (str, PathLike)):
+        head = str(source).rpartition(":")[0] if ".py:" in str(source) else str(source)
+        own = Path(head).resolve() if Path(head).is_file() else None
+    for number, path in enumerate(files):
+        if not path.parent.is_dir():
+            raise EnvironmentFault(
+                "the output's folder does not exist", where=str(path.parent), remedy="create it"
+            )
+        if path.is_dir():
+            raise EnvironmentFault(
+                "a folder stands where a file is to be written", where=str(path),
+                remedy="name a file in it",
+            )  # fmt: skip
+        if path.resolve() == own:
+            raise UsageError(
+                "the output would be written over the source", where=str(path),
+                remedy="give another name",
+            )  # fmt: skip
+        if path.resolve() in [other.resolve() for other in files[:number]]:
+            raise UsageError(
+                "two outputs have the same name", where=str(path), remedy="give each its own"
+            )
+
+
 def package(result: Result, options: Options, origin: str) -> bytes:
     """The bytes of the artefact that the options ask for."""
     if options.format == "blob":
@@ -126,11 +170,9 @@ def write(
     """
     if target is None:
         return None, None, manifest
-    onnx_path = target.with_name(target.name + ".onnx")
+    _, onnx_path, described = files_of(target)
     manifest = replace(manifest, onnx_path=onnx_path.name)
-    write_all_atomic(
-        {target: artifact, onnx_path: onnx_bytes, manifest_path(target): manifest.to_bytes()}
-    )
+    write_all_atomic({target: artifact, onnx_path: onnx_bytes, described: manifest.to_bytes()})
     return target, onnx_path, manifest
 
 

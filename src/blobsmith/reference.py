@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +167,7 @@ def module_outputs(model: Model, frames: Sequence[Mapping[str, Array]]) -> list[
 
     results: list[Feeds] = []
     names = [spec.name for spec in model.outputs]
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):  # the function may print
         for frame in frames:
             arguments = [torch.from_numpy(user_view(s, frame[s.name])) for s in model.inputs]
             try:

@@ -250,6 +250,22 @@ def test_other_float_weights_are_converted(dtype: torch.dtype) -> None:
 # ---------------------------------------------------------------------- decided while exporting
 
 
+class Mixed(nn.Module):
+    """Computes in float64 itself: a float32 copy of its matrix would not fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("turn", torch.eye(3, dtype=torch.float64) / 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.double() @ self.turn).float()
+
+
+def test_a_module_that_needs_its_own_float_type_keeps_it() -> None:
+    model = load(Mixed(), inputs={"x": (4, 3)})
+    assert not any("float32" in note for note in model.notes)
+
+
 def test_a_branch_on_pixels_is_refused() -> None:
     """On bright frames the function doubles; a graph that always does is another function."""
 

@@ -109,11 +109,13 @@ def build(
             color=parse.color(color), mean=parse.numbers(mean, "--mean"),
             scale=parse.numbers(scale, "--scale"), check=verify or fix_fp16,
         )  # fmt: skip
+        target = output or default_output(source, format_)
+        _check_others(target, report, ir, source)
         result = make(
             source,
             inputs=parse.inputs(inputs),
             outputs=outputs or None,
-            output=output or default_output(source, format_),
+            output=target,
             options=options,
             use_cache=use_cache,
             progress=out.step,
@@ -125,6 +127,24 @@ def build(
             out.say(f"{report}  the report")
         if ir is not None:
             _ir(result, ir, out)
+
+
+def _check_others(target: Path, report: Path | None, ir: Path | None, source: str) -> None:
+    """What is written beside the blob is known to be possible before the build.
+
+    Raises:
+        EnvironmentFault: a folder is missing, or something else stands there.
+        UsageError: it would be written over the source, or over the blob.
+    """
+    from ..delivery import check_files, files_of
+    from ..errors import EnvironmentFault
+
+    if report is not None:
+        check_files([*files_of(target), report], source)
+    if ir is not None and ir.exists() and not ir.is_dir():
+        raise EnvironmentFault(
+            "a file stands where a folder is to be written", where=str(ir), remedy="give a folder"
+        )
 
 
 def write_report(result: BuildResult, path: Path) -> ReportData:

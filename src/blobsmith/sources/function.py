@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,9 +27,28 @@ class UserFunction:
     """
 
     def __init__(self, target: Any, names: Sequence[str], keywords: Sequence[str] = ()) -> None:
+        self._given = target
         self.target, self.converted = _as_float32(target)
         self.names = tuple(names)
         self.keywords = frozenset(keywords)
+
+    def settle(self, tensors: Sequence[Any]) -> None:
+        """Takes the target as it was given where it runs so, and its float32 copy does not.
+
+        A function that converts its input to a buffer's float64 runs with float64 alone.
+        """
+        if not self.converted:
+            return
+        with self.inference(), contextlib.redirect_stdout(sys.stderr):
+            try:
+                self.raw(*tensors)
+            except Exception:
+                copy, self.target = self.target, self._given
+                try:
+                    self.raw(*tensors)
+                    self.converted = False
+                except Exception:  # it is told of the copy
+                    self.target = copy
 
     def raw(self, *tensors: Any) -> Any:
         """Calls the user's function as it is; returns what it returns."""
