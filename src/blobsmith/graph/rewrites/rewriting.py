@@ -205,7 +205,8 @@ class Rewriting:
 
     def _untried(self, rule: Rule, tried: set[str]) -> Change | None:
         found = (self._find(rule, n) for n in self._roots(rule))
-        return next((c for c in found if c is not None and c.signature not in tried), None)
+        open_ = [c for c in found if c is not None and c.signature not in tried]
+        return max(open_, key=lambda c: c.gain, default=None)
 
     def _best(self, rule: Rule, change: Change) -> bool:
         """Adopts the cheapest variant that keeps its promise; none if it must pay and does not.

@@ -92,6 +92,8 @@ class Change:
         by_cost: keep the change only if the cost falls (always measured if a cost is given).
         without_cost: make the change also when there is no cost to judge by.
         signature: changes of one rule with the same signature are decided together.
+        gain: by estimate, in a unit of the rule's own: of changes that are decided by cost the
+            largest comes first, since all later ones are compiled with what it made smaller.
     """
 
     apply: Callable[[], None]
@@ -101,6 +103,7 @@ class Change:
     by_cost: bool = False
     without_cost: bool = True
     signature: str = ""
+    gain: float = 0.0
 
 
 Outcome = Change | Refused | None

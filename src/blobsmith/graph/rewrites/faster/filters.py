@@ -52,6 +52,7 @@ def find(editor: Editor, node: Node) -> Outcome:
         variants=variants,
         by_cost=True,
         signature=_signature(group),
+        gain=present - found[0].cycles,
     )
 
 
