@@ -82,7 +82,7 @@ class BuildResult:
 
 def files_of(target: Path) -> tuple[Path, Path, Path]:
     """What a build writes: FILE, FILE.onnx and FILE.json."""
-    return target, target.with_name(target.name + ".onnx"), manifest_path(target)
+    return target, target.parent / f"{target.name}.onnx", manifest_path(target)
 
 
 def check_files(files: Sequence[Path], source: Any) -> None:

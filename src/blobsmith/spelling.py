@@ -12,6 +12,8 @@ from typing import Any, get_args
 from .errors import UsageError
 from .tensors import Color, DType, InputRequest
 
+_LARGEST = 65504.0
+
 
 def inputs(given: Sequence[str] | None, option: str = "--input") -> dict[str, InputRequest] | None:
     """``["img=1x3x300x300:u8"]`` as requests by name.
@@ -42,6 +44,8 @@ def inputs(given: Sequence[str] | None, option: str = "--input") -> dict[str, In
                 f"{option} {text!r} has the unknown element type {dtype!r}",
                 remedy="give u8, fp16 or fp32",
             )
+        if name in requests:
+            raise UsageError(f"{option} is given twice for {name!r}", remedy="give it once")
         requests[name] = InputRequest(
             shape=shape, dtype=dtype or None,  # type: ignore[arg-type]
             value_range=_range(range_text, dtype, text, option) if range_text else None,
@@ -63,6 +67,11 @@ def _range(text: str, dtype: str, given: str, option: str) -> tuple[float, float
     if not dots or not low <= high or math.isinf(low) or math.isinf(high):
         raise UsageError(
             f"the range of {option} {given!r} cannot be read", remedy="write NAME=256:fp16:-10..10"
+        )
+    if dtype == "fp16" and max(abs(low), abs(high)) > _LARGEST:
+        raise UsageError(
+            f"the range of {option} {given!r} goes beyond what fp16 holds, {_LARGEST:g}",
+            remedy="scale the input, and give the range that is left",
         )
     if dtype not in ("fp16", "fp32"):
         raise UsageError(

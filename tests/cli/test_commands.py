@@ -20,6 +20,10 @@ import torch
 class Halve(torch.nn.Module):
     def forward(self, image):
         return image / 2
+class Talking(torch.nn.Module):
+    def forward(self, image):
+        print("shape", image.shape)
+        return image / 2
 class Broken(torch.nn.Module):
     def forward(self, image):
         return image.no_such_thing()
@@ -108,6 +112,18 @@ def test_build_verify_inspect_run(shell: Any, tmp_path: Path) -> None:
         assert len(list((tmp_path / engine).iterdir())) == 3
 
 
+def test_what_the_function_prints_stays_out_of_the_result(shell: Any) -> None:
+    built = shell("build", "mine.py:Talking", "--input", "image=1x3x8x8", "-o", "t.blob", "--json")
+    assert built.code == 0, built.err
+    assert built.data["ok"] is True
+    assert "shape" in built.err
+
+
+def test_a_refused_report_leaves_no_blob_behind(shell: Any, tmp_path: Path) -> None:
+    assert shell("build", "relu.onnx", "-o", "r.blob", "--report", "no/such/r.html").code == 5
+    assert not list(tmp_path.glob("r.blob*"))
+
+
 def test_build_by_hand_reads_well(shell: Any) -> None:
     done = shell("build", "relu.onnx")
     assert done.code == 0, done.err
@@ -161,6 +177,14 @@ def test_superblob_and_archive(shell: Any) -> None:
         (("run", "relu.onnx", "--on", "mars"), 2, "mars"),
         (("run", "relu.onnx", "--source", "none.mp4"), 1, "none.mp4"),
         (("build", "relu.onnx", "-o", "no/such/x.blob"), 5, "no/such"),
+        (("build", "relu.onnx", "-o", "relu"), 2, "over the source"),
+        (("build", "mine.py:Halve", "-o", "mine.py"), 2, "over the source"),
+        (("build", "relu.onnx", "-o", "."), 5, "a folder stands"),
+        (("build", "relu.onnx", "-o", "r.blob", "--report", "r.blob"), 2, "same name"),
+        (("build", "relu.onnx", "--report", "no/such/r.html"), 5, "no/such"),
+        (("build", "relu.onnx", "--ir", "mine.py"), 5, "give a folder"),
+        (("build", "relu.onnx", *("--input", "x=1x3x8x8") * 2), 2, "twice"),
+        (("build", "relu.onnx", "--input", "x=1x3x8x8:fp16:0..1e9"), 2, "65504"),
         (("run", "relu.onnx", "--input", "x0=1x3x8x8"), 2, "--watch"),
         (("run", "relu.onnx", "--fps", "0"), 2, "--fps 30"),
         (("run", "relu.onnx", "--device", "1.2.3.4"), 2, "--on oak"),

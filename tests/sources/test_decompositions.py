@@ -29,6 +29,12 @@ def joined(x: Tensor) -> Tensor:
     return mask.float()
 
 
+def bits_joined(x: Tensor) -> Tensor:
+    code = (x > 100).int()
+    code |= (x > 200).int() * 2
+    return code
+
+
 ONE: dict[str, Callable[[Tensor], Any]] = {
     "ravel": lambda x: x.ravel() * 2,
     "unbind": lambda x: x.unbind(-1)[2] * 2,
@@ -45,6 +51,11 @@ ONE: dict[str, Callable[[Tensor], Any]] = {
     "fold without overlap": lambda x: F.fold(F.unfold(x, 2, stride=2) * 2, (6, 8), 2, stride=2),
     "long windows": lambda x: x.repeat(1, 1, 5, 1).unfold(2, 20, 5),
     "bit mask": lambda x: x.int() & 0b10110100,
+    "bits of both": lambda x: x.int() & x.flip(-1).int(),
+    "bytes of either": lambda x: x.to(torch.uint8) | (x.flip(-1) / 2).to(torch.uint8),
+    "bits of one": lambda x: x.int() ^ x.flip(-1).long(),
+    "bits with numbers": lambda x: (x.int() | 0b1010) ^ 0b110,
+    "bits joined": bits_joined,
     "shifts": lambda x: (x.int() >> 3) + (x.long() << 2),
     "covariance": lambda x: torch.cov(x[0, 0] / 16) + torch.cov(x[0, 0, 0] / 16, correction=0),
     "windows": lambda x: x.unfold(2, 3, 2).unfold(3, 2, 1),
@@ -57,6 +68,7 @@ ONE: dict[str, Callable[[Tensor], Any]] = {
     "bucketize": lambda x: torch.bucketize(x, torch.linspace(0, 255, 9), right=True),
     "atan2": lambda x: torch.atan2(x - 100, x.flip(-1) - 128),
     "mask": masked,
+    "uneven adaptive max": lambda x: F.adaptive_max_pool2d(x, (4, 5)),
     "cummax": lambda x: torch.cummax(x, 3)[0] + x.cummin(2).values,
     "where the running maximum was": lambda x: torch.cummax(x, -1).indices.float(),
     "quantile": lambda x: torch.quantile(x, 0.3, dim=3, keepdim=True) + x.quantile(0.5),

@@ -177,6 +177,18 @@ def _adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Tensor:
     return rows @ (x @ columns.t())
 
 
+def _adaptive_max_pool2d(x: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
+    """The largest of each window, one axis after the other: windows overlap by a pixel at most."""
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * 2
+    for axis, count in ((-2, wanted[0]), (-1, wanted[1])):
+        size = x.shape[axis]
+        count = size if count is None else int(count)
+        ends = [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+        parts = [x.narrow(axis, low, high - low).amax(axis, keepdim=True) for low, high in ends]
+        x = torch.cat(parts, axis)
+    return x
+
+
 def _averaging(size: int, count: int) -> Tensor:
     """The (count, size) matrix of adaptive average pooling along one axis."""
     return F.adaptive_avg_pool1d(torch.eye(size)[None], count)[0].t()
@@ -262,6 +274,7 @@ ELEMENTARY: dict[Callable[..., Any], tuple[Any, ...]] = {
     _count_nonzero: (torch.count_nonzero, Tensor.count_nonzero),
     _histc: (torch.histc, Tensor.histc),
     _adaptive_avg_pool2d: (F.adaptive_avg_pool2d,),
+    _adaptive_max_pool2d: (F.adaptive_max_pool2d,),
     _rms_norm: (F.rms_norm,),
     _interpolate: (F.interpolate,),
     _l1_loss: (F.l1_loss,),
@@ -275,6 +288,9 @@ CONDITIONS: dict[Callable[..., Any], Callable[..., bool]] = {
     _trapezoid: lambda y, *args, **kwargs: not args and "x" not in kwargs,
     _histc: lambda x, bins=100, min=0, max=0, **kwargs: max > min,
     _adaptive_avg_pool2d: _uneven,
+    _adaptive_max_pool2d: lambda x, size, indices=False, **kw: (
+        not indices and not kw.get("return_indices") and _uneven(x, size)
+    ),
     _interpolate: _beyond_resize,
     _l1_loss: lambda x, y, *args, **kwargs: (
         not args and all(v is None for k, v in kwargs.items() if k != "reduction")

@@ -107,7 +107,7 @@ def require_supported(proto: ModelProto, reasons: Mapping[str, str] | None = Non
         advice = ADVICE.get(node.op_type)
         if advice is None or node.domain not in ("", "ai.onnx"):
             continue
-        label = f"{node.op_type} {node.name or repr(node.output[0])}"
+        label = f"{node.op_type} {node.name or node.output[0]!r}"
         reason = (reasons or {}).get(label, advice.reason)
         raise OperatorError(
             f"{advice.operation} cannot run on the chip: {reason}",

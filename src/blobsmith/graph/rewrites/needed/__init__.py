@@ -28,6 +28,7 @@ from . import (
     loops,
     mixtures,
     moments,
+    narrow,
     nonfinite,
     norms,
     outputs,
@@ -51,9 +52,9 @@ from . import (
 _MODULES = (
     activations, compare, computed_kernels, cube_roots, cubes, discriminants, doubles, einsum,
     elementary, encodings, fold, forms, gathers, grid, guards, histogram, integers, lengths,
-    levels, log1p, logarithms, loops, mixtures, moments, nonfinite, norms, outputs, pads, pools,
-    ranks, remainders, resize, scalars, scatter, sequences, spectral, stable, tables,
-    transposed, volumes, weights, wholes,
+    levels, log1p, logarithms, loops, mixtures, moments, narrow, nonfinite, norms, outputs,
+    pads, pools, ranks, remainders, resize, scalars, scatter, sequences, spectral, stable,
+    tables, transposed, volumes, weights, wholes,
 )  # fmt: skip
 
 RULES: tuple[Rule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)

@@ -64,8 +64,8 @@ def find(editor: Editor, node: Node) -> Outcome:
 def _sampled(b: Builder, image: str, grid: Array, sampler: Sampler) -> str:
     """One image, or several with the same grid [h, w, 2]."""
     height, width = b.shape(image)[2:]
-    x = _snapped(pixels(grid[..., 0], width, sampler.align_corners))
-    y = _snapped(pixels(grid[..., 1], height, sampler.align_corners))
+    x = _positions(grid[..., 0], width, sampler)
+    y = _positions(grid[..., 1], height, sampler)
     for swap in (False, True):
         # turned by a quarter, a row of the result runs down a column of the picture
         rows, columns = (x, y) if swap else (y, x)
@@ -76,6 +76,12 @@ def _sampled(b: Builder, image: str, grid: Array, sampler: Sampler) -> str:
         source = along(b, source, 2, as_matrix(taps(rows[:, 0], first, sampler), first))
         return along(b, source, 3, as_matrix(taps(columns[0], second, sampler), second))
     return _gathered(b, image, taps(y, height, sampler), taps(x, width, sampler))
+
+
+def _positions(grid: Array, size: int, sampler: Sampler) -> Array:
+    if sampler.mode == "nearest":  # which of two pixels is nearer is decided in FP32
+        return pixels(grid, size, sampler.align_corners, np.float32)
+    return _snapped(pixels(grid, size, sampler.align_corners))
 
 
 def _snapped(position: Array) -> Array:

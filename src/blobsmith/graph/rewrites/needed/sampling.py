@@ -46,9 +46,9 @@ class Taps:
     weight: Array
 
 
-def pixels(grid: Array, size: int, align_corners: bool) -> Array:
-    """Grid coordinates -1..1 as pixel positions, in double precision."""
-    g = grid.astype(np.float64)
+def pixels(grid: Array, size: int, align_corners: bool, kind: type = np.float64) -> Array:
+    """Grid coordinates -1..1 as pixel positions, in double precision unless told otherwise."""
+    g: Array = grid.astype(kind)
     if align_corners:
         return (g + 1) / 2 * (size - 1)
     return ((g + 1) * size - 1) / 2
