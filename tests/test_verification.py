@@ -135,6 +135,11 @@ def test_another_signature_is_told(blur: Path) -> None:
         verify_artifact(open_artifact(blur), "concat", inputs=three)
 
 
+def test_another_size_is_told(blur: Path) -> None:
+    with pytest.raises(CheckFailed, match="is 1x3x48x64, and 1x3x8x8 was asked for"):
+        verify_artifact(open_artifact(blur), "blur", inputs={"image": InputRequest((1, 3, 8, 8))})
+
+
 def test_user_frames_are_verified_too(blur: Path, tmp_path: Path) -> None:
     import cv2
 

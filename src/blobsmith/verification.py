@@ -99,6 +99,14 @@ def _source(artifact: Artifact, against: Any, inputs: Mapping[str, InputRequest]
     else:
         model = sources.load(against, inputs=requests, outputs=names)
     known = {spec.name: spec for spec in artifact.inputs}
+    for spec in model.inputs:
+        if spec.name in known and spec.shape != known[spec.name].shape:
+            sizes = ["x".join(map(str, shape)) for shape in (known[spec.name].shape, spec.shape)]
+            raise CheckFailed(
+                f"the blob's input {spec.name!r} is {sizes[0]}, and {sizes[1]} was asked for",
+                where=artifact.name,
+                remedy="leave --input out: the blob says its own sizes",
+            )
     if artifact.manifest is None:
         return replace(
             model,

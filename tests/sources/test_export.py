@@ -183,6 +183,7 @@ BAD_OUTPUTS: list[tuple[Callable[[Tensor], Any], str]] = [
     (lambda x: {"a": "text"}, "returns a str (text)"),
     (lambda x: torch.complex(x, x), "complex numbers"),
     (lambda x: x[x > 100], "depends on the frame"),
+    (lambda x: torch.where(x > 100)[2].float(), "depends on the frame"),
     (lambda x: x[:, :0], "is empty"),
     (lambda x: x + torch.rand_like(x), "another result each time"),
     (lambda x: nn.functional.dropout(x, 0.5), "another result each time"),

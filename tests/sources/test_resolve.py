@@ -69,6 +69,7 @@ def test_every_zoo_entry_is_declared_as_it_is(name: str) -> None:
 
 BAD = [
     ("bluur", SourceError, "no source 'bluur'", "did you mean 'blur'"),
+    (":Halve", SourceError, "before the colon", "file.py:Class"),
     (f"{FILE}:Halv", SourceError, "no 'Halv'", "did you mean 'Halve'"),
     (str(FILE), SourceError, "which class", "Halve"),
     (f"{HERE}/module.py:Halve", SourceError, "no such file", "modules.py"),

@@ -74,6 +74,11 @@ def resolve(source: Any) -> Target:
     head, colon, attribute = text.rpartition(":")
     if not colon:
         head, attribute = text, ""
+    if not head:
+        raise SourceError(
+            "no file or module is named before the colon", where=text,
+            remedy="give file.py:Class, package.module:Class, or a zoo name alone",
+        )  # fmt: skip
     if head.endswith(".py"):
         return _from_file(Path(head), attribute)
     if colon:
@@ -90,6 +95,10 @@ def _name_of(source: Any) -> str:
 
 
 def _from_file(path: Path, attribute: str) -> Target:
+    if path.is_dir():
+        raise SourceError(
+            "this is a folder", where=str(path), remedy=f"name a file in it: {path}/FILE.py:CLASS"
+        )
     if not path.is_file():
         near = difflib.get_close_matches(
             path.name, [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []

@@ -159,7 +159,7 @@ def _grows(func: Any, args: Any) -> bool:
     if func is _T.__getitem__:
         keys = args[1] if isinstance(args[1], tuple) else (args[1],)
         return any(isinstance(k, torch.Tensor) and k.dtype == torch.bool for k in keys)
-    return func in _GROWING
+    return func in _GROWING or (func is torch.where and len(args) == 1)
 
 
 @contextlib.contextmanager
