@@ -28,6 +28,7 @@ from blobsmith.errors import (
     UsageError,
 )
 from blobsmith.packaging.manifest import Manifest, manifest_path
+from blobsmith.tensors import InputRequest
 from tests import graphs
 
 VENDOR_CONCAT = "6ac3023ea8dac9b7501ead0f9b2c2a4495d2791a58b7049de065246455cf87be"
@@ -375,6 +376,20 @@ def test_the_export_is_a_step_with_its_time() -> None:
     assert [s.name for s in result.steps][:2] == ["export", "reference"]
     assert result.steps[0].seconds > 0
     assert [s["name"] for s in result.manifest.steps] == [s.name for s in result.steps]
+
+
+def test_frames_that_prove_little_are_told() -> None:
+    """Within -1..1, which is assumed where nothing is said, no depth is beyond 300."""
+
+    def near(depth: torch.Tensor) -> torch.Tensor:
+        return (depth > 300).float() * depth
+
+    warned = []
+    for value_range in (None, (0.0, 3000.0)):
+        request = InputRequest((1, 1, 8, 8), "fp16", value_range=value_range)
+        found = blobsmith.build(near, inputs={"depth": request}, use_cache=False)
+        warned.append(any("little is proven" in text for text in found.warnings))
+    assert warned == [True, False]
 
 
 def test_a_result_too_large_for_fp16_says_how_to_build_it() -> None:

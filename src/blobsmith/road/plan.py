@@ -114,6 +114,8 @@ def run(request: Request) -> Result:
                 first = _explained(error, done.clock)
             warnings.append(done.told(error))
             continue
+        if verification is not None:
+            warnings += [f"{o.name}: {o.reason}" for o in verification.outputs if o.reason]
         return Result(
             notes=source.notes, model=done.model,
             blobs={shaves: blob.data for shaves, blob in done.blobs.items()},

@@ -42,7 +42,7 @@ def find(editor: Editor, node: Node) -> Outcome:
     """A GridSample of 2-D images with a constant grid."""
     grid, shape = editor.constant(node.inputs[1]), editor.shape(node.inputs[0])
     if grid is None:
-        return Refused("its grid is computed from data, which FP16 cannot hold to a pixel's part")
+        return Refused("FP16 holds positions in a picture to 1/16 or 1/8 of a pixel only")
     if shape is None or len(shape) != 4:
         return Refused("it samples volumes")
     sampler = _sampler(node)
