@@ -50,8 +50,9 @@ CASES = [
     Case("table-of-bytes", "i = Cast<to=6>(x) b = Gather(t, i) y = Cast<to=1>(b)",
          ("narrow-integers",), x="float[16,16]", y="float[16,16]",
          constants={"t": np.arange(256, dtype=np.uint8)[::-1].copy()}),
-    Case("largest-byte", "b = Cast<to=2>(x) c = Cast<to=2>(z) m = Max(b, c) y = Cast<to=1>(m)",
-         ("narrow-integers",), z=IMAGE),
+    Case("bytes-side-by-side",
+         "b = Cast<to=2>(x) c = Cast<to=2>(z) m = Concat<axis=1>(b, c) y = Cast<to=1>(m)",
+         ("narrow-integers",), z=IMAGE, y="float[1,6,12,16]"),
     Case("words", "b = Cast<to=5>(x) i = Cast<to=6>(b) s = Sub(i, k) w = Cast<to=5>(s)"
          "a = Cast<to=6>(w) d = Abs(a) y = Cast<to=1>(d)", ("narrow-cast",),
          constants={"k": np.int32(200)}),
