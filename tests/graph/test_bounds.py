@@ -122,6 +122,15 @@ def test_the_largest_less_the_smallest_is_not_negative(lines: list[str], low: fl
     assert bounds(e, "y").low == low
 
 
+def test_a_cast_to_bytes_wraps_around() -> None:
+    e = Editor(model(["a = Add(x, h) b = Cast<to=2>(a) y = Cast<to=1>(b)"]))
+    for high, expected in ((255, (0, 255)), (248, (7, 255))):  # h is 7
+        e.ranges = {"x": (0, high)}
+        e.memo.clear()
+        known = bounds(e, "y")
+        assert (known.low, known.high) == expected
+
+
 def test_long_chains_need_no_deep_stack() -> None:
     """Thousands of nodes in a row are walked without recursion."""
     lines = ["v0 = Abs(x)"] + [f"v{i} = Relu(v{i - 1})" for i in range(1, 3000)]

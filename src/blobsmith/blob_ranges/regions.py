@@ -168,7 +168,7 @@ class Memory:
         kind = {"fp16": "<f2", "fp32": "<f4", "i32": "<i4", "u8": "u1", "i8": "i1"}
         dtype = np.dtype(kind[buffer.desc.dtype])
         data = np.frombuffer(self.blob.data, np.uint8)[self.blob.const_offset : self.blob.size]
-        view: np.ndarray[Any, Any] = np.ndarray[Any, Any](
+        view: np.ndarray[Any, Any] = np.ndarray(
             buffer.desc.shape, dtype, data.data, buffer.offset, buffer.desc.strides[::-1]
         )
         return view.astype(np.float64)

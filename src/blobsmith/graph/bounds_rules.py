@@ -185,6 +185,9 @@ def _cast(editor: Editor, node: Node, x: Interval) -> Interval:
     dtype = editor.dtype(node.output)
     if dtype is not None and dtype.kind in "iu":
         ends = [v if math.isinf(v) else float(math.trunc(v)) for v in (x.low, x.high)]
+        limits = np.iinfo(dtype)
+        if dtype.itemsize < 4 and (ends[0] < limits.min or ends[1] > limits.max):
+            ends = [float(limits.min), float(limits.max)]  # it wraps around
         return Interval(ends[0], ends[1], False, True)
     return x
 

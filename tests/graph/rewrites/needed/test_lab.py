@@ -96,6 +96,21 @@ def test_closer_in_fp16(
     assert errors[1] < errors[0] * (0.7 if rule == "sum-of-cubes" else 0.5)
 
 
+@pytest.mark.parametrize(
+    ("top", "slope"), [(0.5, 7.787), (None, 60.0)], ids=["a root that ends", "a line above it"]
+)
+def test_what_f_cannot_tell_stays(top: float | None, slope: float) -> None:
+    """Where the line is higher than the root begins, f does not say which of them it is."""
+    g = Graph(x=SHAPE)
+    xyz = g.op("Conv", g.op("Div", "x", 255.0), TO_XYZ.reshape(3, 3, 1, 1))
+    limits = [LIMIT] if top is None else [LIMIT, top]
+    power = g.op("Pow", g.op("Clip", xyz, *limits), 1 / 3)
+    f = g.op("Where", g.op("Greater", xyz, LIMIT), power, g.op("Mul", xyz, slope))
+    proto = g.model(g.op("Sub", _pick(g, f, 0, "gather"), _pick(g, f, 1, "gather")))
+    result = rewrite(proto, only=("difference-of-cube-roots",), ranges=BYTES, whole=("x",))
+    assert not result.applied
+
+
 def test_other_powers_stay_as_they_are() -> None:
     result = rewrite(from_lab(exponent=2.0), only=("sum-of-cubes",), ranges=BYTES, whole=("x",))
     assert not result.applied

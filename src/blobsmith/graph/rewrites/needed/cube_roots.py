@@ -9,6 +9,7 @@ Source: CIE 15, Colorimetry, for f.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from ...builder import Builder
@@ -17,10 +18,13 @@ from ...node import Node
 from ..linear import emit
 from ..linear.form import Form
 from ..linear.trace import trace
+from ..patterns import affine, clip_limits
 from ..rule import Approx, Change, Outcome, Rule
 
 _THIRD = 1 / 3
 _SAME = 1e-4
+_CLOSE = 1e-3
+"""CIELAB's line and root meet to four digits."""
 _PICKS = frozenset({"Gather", "Slice"})
 
 
@@ -28,7 +32,6 @@ _PICKS = frozenset({"Gather", "Slice"})
 class _Root:
     """One channel of f(t): where(t > limit, cbrt(t), line)."""
 
-    value: str
     number: int
     whole: str
     t: str
@@ -98,13 +101,32 @@ def _channel(editor: Editor, value: str) -> _Root | None:
     limit, exponent = editor.scalar(above.inputs[1]), editor.scalar(power.inputs[1])
     if limit is None or limit <= 0 or exponent is None or abs(exponent - _THIRD) > _SAME:
         return None
-    base, t = power.inputs[0], above.inputs[0]
-    guard = editor.producer(base)
-    if base != t and not (
-        guard is not None and guard.op in ("Clip", "Max", "Relu") and guard.inputs[0] == t
-    ):
+    t = above.inputs[0]
+    if not _is_root(editor, power.inputs[0], t, limit):
         return None
-    return _Root(value, number, whole.output, t, limit)
+    if not _stays_below(editor, whole.inputs[2], t, limit):
+        return None
+    return _Root(number, whole.output, t, limit)
+
+
+def _is_root(editor: Editor, base: str, t: str, limit: float) -> bool:
+    """Whether what the root is taken of is t wherever t is above the limit."""
+    guard = editor.producer(base)
+    if base == t or guard is None:
+        return base == t
+    limits = clip_limits(editor, guard)
+    unchanged = limits is not None and limits[0] <= limit * (1 + _SAME) and math.isinf(limits[1])
+    return unchanged and guard.inputs[0] == t
+
+
+def _stays_below(editor: Editor, line: str, t: str, limit: float) -> bool:
+    """Whether the line rises with t, and ends where the root begins: f then tells which it is."""
+    made, base = affine(editor, line), affine(editor, t)
+    if made.source != base.source or not base.scale:
+        return False
+    slope = made.scale / base.scale
+    end = slope * (limit - base.shift) + made.shift
+    return slope >= 0 and end <= limit**_THIRD * (1 + _CLOSE)
 
 
 def _number(editor: Editor, pick: Node) -> int | None:
